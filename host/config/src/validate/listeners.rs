@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::{Check, Names};
+use crate::locate::join;
+use crate::{Admin, Auth, Listener, ListenerTls, Protocol, file};
+
+impl Check<'_> {
+    pub(super) fn listeners(
+        &mut self,
+        listeners: BTreeMap<String, file::Listener>,
+        names: &Names,
+    ) -> Option<Vec<Listener>> {
+        let mut seen: BTreeMap<SocketAddr, String> = BTreeMap::new();
+        self.each("listeners", listeners, |check, key, name, listener| {
+            let address = check.address(&join(key, "address"), listener.address);
+            if let Some(address) = address.filter(|address| address.port() != 0)
+                && let Some(other) = seen.insert(address, name.to_string())
+            {
+                check.report(&join(key, "address"), format!("listener `{other}` has the same address"), None);
+            }
+            let tls = check.server_tls(key, listener.tls, address);
+            if let Some(target) = &listener.target {
+                check.reference(&join(key, "target"), "target", target, &names.targets);
+            }
+            let max_connections = listener.max_connections.unwrap_or(MAX_CONNECTIONS);
+            let max_unauthenticated =
+                listener.max_unauthenticated.unwrap_or_else(|| MAX_UNAUTHENTICATED.min(max_connections).max(1));
+            for (what, count) in [("max_connections", max_connections), ("max_unauthenticated", max_unauthenticated)] {
+                if !(1..=CONNECTIONS_CEILING).contains(&count) {
+                    let hint = Some(format!("from 1 to {CONNECTIONS_CEILING}"));
+                    check.report(&join(key, what), format!("{count} is out of range"), hint);
+                }
+            }
+            let auth = match listener.auth {
+                None | Some(file::Auth::Password) => Auth::Password,
+                Some(file::Auth::Oauthbearer) => Auth::Oauthbearer,
+            };
+            Some(Listener {
+                name,
+                protocol: protocol(listener.protocol?),
+                address: address?,
+                tls: tls?,
+                auth,
+                target: listener.target.map(Into::into),
+                max_connections,
+                max_unauthenticated,
+            })
+        })
+    }
+
+    pub(super) fn admin(&mut self, admin: file::Admin) -> Option<Admin> {
+        let address = self.address("admin.address", admin.address);
+        let tls = self.server_tls("admin", admin.tls, address);
+        let operators = self.texts("admin.operators", admin.operators, None);
+        let auditors = self.texts("admin.auditors", admin.auditors, None);
+        Some(Admin { address: address?, tls: tls?, operators, auditors })
+    }
+
+    /// The outer none means that something is wrong.
+    fn server_tls(
+        &mut self,
+        key: &str,
+        tls: Option<file::ServerTls>,
+        address: Option<SocketAddr>,
+    ) -> Option<Option<ListenerTls>> {
+        let table = join(key, "tls");
+        let Some(tls) = tls else {
+            let exposed = address.is_some_and(|address| !address.ip().is_loopback());
+            if exposed && !self.problems.iter().any(|problem| problem.key.starts_with(&table)) {
+                let hint = "tls = { cert = \"cert.pem\", key = { file = \"key.pem\" } }".to_owned();
+                self.report(&table, "off loopback a listener needs TLS: callers send their tokens there", Some(hint));
+            }
+            return if exposed { None } else { Some(None) };
+        };
+        let cert = self.text(&join(&table, "cert"), tls.cert);
+        let key = self.secret(&join(&table, "key"), tls.key);
+        Some(Some(ListenerTls { cert: self.path(&cert?), key: key? }))
+    }
+}
+
+pub(super) fn protocol(protocol: file::Protocol) -> Protocol {
+    match protocol {
+        file::Protocol::Postgres => Protocol::Postgres,
+    }
+}
+
+/// Twice what a large PostgreSQL is configured for.
+const MAX_CONNECTIONS: u32 = 10_000;
+/// Peers that say nothing hold a place for up to a minute; at a thousand that is 16 new ones a second.
+const MAX_UNAUTHENTICATED: u32 = 1_000;
+/// Each is two sockets; file descriptors end somewhere near a million.
+const CONNECTIONS_CEILING: u32 = 400_000;
