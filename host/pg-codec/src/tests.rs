@@ -1,0 +1,6 @@
+mod backend;
+mod encode;
+mod frame;
+mod frontend;
+mod props;
+mod startup;
