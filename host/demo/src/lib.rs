@@ -9,6 +9,7 @@
 
 pub mod clinic;
 pub mod cluster;
+pub mod issuer;
 
 /// `N` random bytes from the operating system, in hex.
 pub(crate) fn random_hex<const N: usize>() -> anyhow::Result<String> {
