@@ -1,0 +1,109 @@
+//! `cargo xtask test`: what CI runs, in the order that fails fastest.
+//!
+//! Everything is built once, in the dev profile: clippy's and the build's outputs share the C parts, and the dev build
+//! costs half of a release build (the parsers and Cranelift are optimised in it anyway). `--workspace --all-targets`
+//! everywhere keeps cargo's features the same from step to step, so that nothing is built twice.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell::{cargo, on_path, read, run as run_command, say, target_dir};
+use crate::{python, system, tidy};
+
+/// Workspaces of their own: guests and their SDK.
+const GUEST_WORKSPACES: [&str; 2] = ["plugins", "sdk/rust"];
+
+pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
+    system::prepare(if quick { &system::QUICK } else { &system::TEST }, yes)?;
+    say("format");
+    run_command(cargo(root).args(["fmt", "--all", "--check"]))?;
+    say("rules of the house");
+    if tidy::run(root)? != ExitCode::SUCCESS {
+        return Ok(ExitCode::FAILURE);
+    }
+    if quick {
+        return quickly(root);
+    }
+
+    say("lints");
+    run_command(cargo(root).args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    guests(root)?;
+    say("build");
+    run_command(cargo(root).args(["build", "--locked", "--workspace", "--all-targets"]))?;
+
+    let python = python::prepare(root)?;
+    let grille = target_dir(root)?.join("debug").join("grille");
+    say("unit and integration tests");
+    tests(root, "not package(grille-e2e)", &["--exclude", "grille-e2e"], |_| {})?;
+    say("end to end");
+    tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], |command| {
+        command.env("GRILLE_BIN", &grille).env("GRILLE_PYTHON", &python);
+    })?;
+    deny(root)?;
+    say("all of it holds");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The rooms that link neither wasmtime nor anything slow: cargo's default members.
+fn quickly(root: &Path) -> Result<ExitCode> {
+    run_command(cargo(root).args(["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]))?;
+    match has_nextest(root) {
+        true => run_command(cargo(root).args(["nextest", "run", "--locked"]))?,
+        false => run_command(cargo(root).args(["test", "--locked"]))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// nextest where it is installed, for its timeouts and its report; else cargo's own runner.
+fn tests(root: &Path, filter: &str, packages: &[&str], more: impl Fn(&mut Command)) -> Result<()> {
+    let mut command = cargo(root);
+    if has_nextest(root) {
+        let profile = if filter.starts_with("not") { "default" } else { "e2e" };
+        command.args(["nextest", "run", "--locked", "--workspace", "--profile", profile, "-E", filter]);
+    } else {
+        command.args(["test", "--locked"]);
+        if packages.contains(&"--exclude") {
+            command.arg("--workspace");
+        }
+        command.args(packages);
+    }
+    more(&mut command);
+    run_command(&mut command)
+}
+
+fn has_nextest(root: &Path) -> bool {
+    read(cargo(root).args(["nextest", "--version"])).is_ok()
+}
+
+/// The guests' logic has unit tests that run natively.
+fn guests(root: &Path) -> Result<()> {
+    for workspace in GUEST_WORKSPACES {
+        let manifest = root.join(workspace).join("Cargo.toml");
+        if !manifest.is_file() {
+            continue;
+        }
+        say(&format!("{workspace}: format, lints, tests"));
+        let cargo_there = |words: &[&str]| {
+            let mut command = cargo(root);
+            command.args(words.first()).arg("--manifest-path").arg(&manifest).args(words.iter().skip(1));
+            command
+        };
+        run_command(&mut cargo_there(&["fmt", "--all", "--check"]))?;
+        run_command(&mut cargo_there(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        run_command(&mut cargo_there(&["test", "--locked", "--workspace"]))?;
+    }
+    Ok(())
+}
+
+/// Licences, advisories, banned crates. The tool is large, so it is used where somebody installed it.
+fn deny(root: &Path) -> Result<()> {
+    if on_path("cargo-deny").is_none() {
+        say("licences and advisories: skipped, cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+        return Ok(());
+    }
+    ensure!(root.join("deny.toml").is_file(), "deny.toml is missing");
+    say("licences and advisories");
+    run_command(cargo(root).args(["deny", "--all-features", "check"])).context("cargo-deny")
+}
