@@ -2,6 +2,7 @@ use grille_policy::{Digest, Parameter, RequestId, Subject};
 
 use crate::bind::{digest_of_parameters, digest_of_text};
 use crate::desk::{Book, Desk, now_ms};
+use crate::entry::Entry;
 use crate::grant::Grant;
 use crate::view::{Review, State};
 
@@ -14,6 +15,13 @@ pub struct Filter {
     pub target: Option<String>,
     /// At most so many, 0 = all that the desk knows.
     pub limit: usize,
+}
+
+impl Filter {
+    fn admits(&self, entry: &Entry) -> bool {
+        self.state.is_none_or(|state| entry.state == state)
+            && self.target.as_ref().is_none_or(|target| *target == *entry.ask.session.target)
+    }
 }
 
 /// A text that names no request.
@@ -49,15 +57,13 @@ impl Desk {
     #[must_use]
     pub fn list(&self, filter: &Filter) -> Vec<Review> {
         let limit = if filter.limit == 0 { usize::MAX } else { filter.limit };
-        self.sweep()
-            .entries
-            .values()
-            .rev()
-            .filter(|entry| filter.state.is_none_or(|state| entry.state == state))
-            .filter(|entry| filter.target.as_ref().is_none_or(|target| *target == *entry.ask.session.target))
-            .take(limit)
-            .map(|entry| entry.view())
-            .collect()
+        self.sweep().entries.values().rev().filter(|entry| filter.admits(entry)).take(limit).map(Entry::view).collect()
+    }
+
+    /// How many the desk knows.
+    #[must_use]
+    pub fn count(&self, filter: &Filter) -> usize {
+        self.sweep().entries.values().filter(|entry| filter.admits(entry)).count()
     }
 
     /// One request, by its id or a unique beginning of it. The look of a person goes into their decision.

@@ -1,0 +1,143 @@
+use std::sync::Arc;
+
+use grille_policy::{BoxFuture, SessionId, Subject};
+use tokio::sync::mpsc;
+
+use crate::view::{Moment, Policies, Session, SessionDetail, Status};
+
+/// Tokens to subjects.
+pub trait Identify: Send + Sync {
+    /// Who holds the token.
+    fn identify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Subject, NotIdentified>>;
+}
+
+/// Why a token names nobody.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotIdentified {
+    /// The token is no good: for the caller, in words.
+    #[error("{0}")]
+    Denied(String),
+    /// Nobody can tell now: for the caller, in words.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// The gateway as a whole.
+pub trait StatusView: Send + Sync {
+    /// How it is now. `reviews` is filled in by the API.
+    fn status(&self) -> Status;
+}
+
+/// The policies in force.
+pub trait PolicyView: Send + Sync {
+    /// All of them.
+    fn policies(&self) -> Policies;
+}
+
+/// Sessions, live and recorded.
+pub trait SessionView: Send + Sync {
+    /// The sessions that match, newest first.
+    fn list(&self, filter: SessionFilter) -> BoxFuture<'_, Result<Vec<Session>, Unreadable>>;
+
+    /// The ids that begin like this, at most two of them.
+    fn find<'a>(&'a self, beginning: &'a str) -> BoxFuture<'a, Result<Vec<SessionId>, Unreadable>>;
+
+    /// One session with what it asked.
+    fn show(&self, id: SessionId) -> BoxFuture<'_, Result<Option<SessionDetail>, Unreadable>>;
+
+    /// What its caller sent and saw, moment by moment.
+    fn recording(&self, id: SessionId) -> BoxFuture<'_, Result<Option<RecordingStream>, Unreadable>>;
+
+    /// Ends a live session. False if it is not live.
+    fn kill(&self, id: SessionId, by: &Subject, reason: &str) -> bool;
+}
+
+/// A recording as it is read; dropping it ends the reading. The channel is to be bounded tightly: recordings are long.
+pub type RecordingStream = mpsc::Receiver<Moment>;
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionFilter {
+    /// Only live ones, or only ended ones.
+    pub is_live: Option<bool>,
+    /// Only those of the person with this `sub` or name.
+    pub person: Option<String>,
+    /// Only those of this target.
+    pub target: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The records cannot be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// The ledger, as far as the API writes to it.
+pub trait Audit: Send + Sync {
+    /// Takes a record of what somebody is about to see or do, or says why not; nothing is shown or done then.
+    fn record(&self, act: &Act<'_>) -> Result<(), Unrecorded>;
+}
+
+/// An act could not be recorded.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct Unrecorded(pub String);
+
+/// What somebody is about to see or do.
+#[derive(Debug, Clone)]
+pub struct Act<'a> {
+    /// Who.
+    pub by: &'a Subject,
+    /// From where.
+    pub peer: Arc<str>,
+    /// What.
+    pub action: Action,
+    /// On which session, where it is one.
+    pub session: Option<SessionId>,
+    /// On which other thing, or with which filters.
+    pub object: Option<String>,
+    /// Why, in that person's words.
+    pub reason: Option<&'a str>,
+}
+
+/// The acts that are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Listed sessions.
+    SessionList,
+    /// Showed a session.
+    SessionShow,
+    /// Replayed a session.
+    SessionReplay,
+    /// Ended a session.
+    SessionKill,
+    /// Listed reviews.
+    ReviewList,
+    /// Showed a review.
+    ReviewShow,
+    /// Asked for what their groups do not give.
+    Refused,
+}
+
+impl Action {
+    /// Its name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SessionList => "session.list",
+            Self::SessionShow => "session.show",
+            Self::SessionReplay => "session.replay",
+            Self::SessionKill => "session.kill",
+            Self::ReviewList => "review.list",
+            Self::ReviewShow => "review.show",
+            Self::Refused => "refused",
+        }
+    }
+
+    /// Whether it only looks.
+    #[must_use]
+    pub const fn is_look(self) -> bool {
+        !matches!(self, Self::SessionKill | Self::Refused)
+    }
+}

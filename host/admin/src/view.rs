@@ -1,0 +1,262 @@
+//! What the API answers with. The command line reads the same types.
+
+use std::sync::Arc;
+
+use grille_policy::{Actor, DecisionId, Digest, Epoch, Mode, RequestId, SessionId};
+use grille_review::{Person, Review};
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/status`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The version of Grille.
+    pub version: Arc<str>,
+    /// When the gateway started, in Unix milliseconds.
+    pub started_ms: u64,
+    /// The policy set in force.
+    pub epoch: Epoch,
+    /// Where callers connect.
+    pub listeners: Vec<Listener>,
+    /// What is protected.
+    pub targets: Vec<Arc<str>>,
+    /// How many sessions are live.
+    pub sessions: u64,
+    /// How many requests wait for people.
+    pub reviews: u64,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+}
+
+/// An address that callers reach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listener {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// `postgres` or `http`.
+    pub protocol: Arc<str>,
+    /// Where it listens.
+    pub address: Arc<str>,
+}
+
+/// `GET /v1/policies`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policies {
+    /// The number of the set in force.
+    pub epoch: Epoch,
+    /// All of them, by name.
+    pub policies: Vec<Policy>,
+    /// The last attempt to load another set.
+    pub reload: Option<Reload>,
+}
+
+/// One policy of the set in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// The plugin's own name and version, where it says them.
+    pub plugin: Arc<str>,
+    /// The file or address that it comes from.
+    pub source: Arc<str>,
+    /// SHA-256 of the component in force.
+    pub digest: Digest,
+    /// SHA-256 of its settings as JSON.
+    pub settings: Digest,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// `in force`, or what differs: `missing`, `new digest waiting` …
+    pub state: Arc<str>,
+    /// The targets that it guards.
+    pub targets: Vec<Arc<str>>,
+    /// Whom it binds.
+    pub roles: Vec<Arc<str>>,
+    /// The hooks that it exports.
+    pub hooks: Vec<Arc<str>>,
+    /// `block`, or `allow` where its failures let operations pass.
+    pub on_failure: Arc<str>,
+    /// What somebody should know about it.
+    pub notes: Vec<Arc<str>>,
+}
+
+/// An attempt to load another policy set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reload {
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// Whether it came into force.
+    pub is_done: bool,
+    /// One line per problem, or what changed.
+    pub lines: Vec<Arc<str>>,
+}
+
+/// `GET /v1/sessions`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sessions {
+    /// Newest first.
+    pub sessions: Vec<Session>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Who called.
+    pub person: Person,
+    /// Who acted for them.
+    pub actors: Vec<Actor>,
+    /// What they were connected to.
+    pub target: Arc<str>,
+    /// The held roles.
+    pub roles: Vec<Arc<str>>,
+    /// `postgres` or `http`.
+    pub protocol: Arc<str>,
+    /// The caller's address.
+    pub peer: Arc<str>,
+    /// What the caller said it was.
+    pub client: Arc<str>,
+    /// Whether columns were masked.
+    pub masked: bool,
+    /// When it began, in Unix milliseconds.
+    pub opened_ms: u64,
+    /// When it ended, in Unix milliseconds.
+    pub closed_ms: Option<u64>,
+    /// Why it ended.
+    pub end: Option<Arc<str>>,
+    /// Whether it goes on now.
+    pub is_live: bool,
+    /// How many operations were judged, as far as counted.
+    pub operations: Option<u64>,
+    /// How many of them did not pass.
+    pub refused: Option<u64>,
+}
+
+/// `GET /v1/sessions/{id}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionDetail {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// What it asked, in order.
+    pub log: Vec<OperationLine>,
+    /// How many more there are than are listed.
+    pub more: u64,
+}
+
+/// One operation: what was asked, what was decided, how it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationLine {
+    /// The decision.
+    pub decision: DecisionId,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// The text.
+    pub text: Arc<str>,
+    /// `allow`, `review` or `block`.
+    pub verdict: Arc<str>,
+    /// Why it was not simply allowed.
+    pub reason: Option<Arc<str>>,
+    /// The policies that were asked, with what each said: `guard: block`.
+    pub opinions: Vec<Arc<str>>,
+    /// The review that it took.
+    pub request: Option<RequestId>,
+    /// How it ended, once it has.
+    pub outcome: Option<OutcomeLine>,
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutcomeLine {
+    /// Rows sent or counted.
+    pub rows: u64,
+    /// Bytes sent.
+    pub bytes: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// The SQLSTATE that the caller saw.
+    pub sqlstate: Option<Arc<str>>,
+    /// What was masked: `ssn: token(ssn) × 20`.
+    pub masked: Vec<Arc<str>>,
+}
+
+/// One line of `GET /v1/sessions/{id}/recording`, which is a stream of JSON lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "moment", rename_all = "kebab-case")]
+pub enum Moment {
+    /// The session began.
+    Opened {
+        /// The session.
+        session: Box<Session>,
+    },
+    /// The caller asked something.
+    Asked {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// The decision on it.
+        decision: DecisionId,
+        /// The text.
+        text: Arc<str>,
+        /// `allow`, `review` or `block`.
+        verdict: Arc<str>,
+    },
+    /// The caller saw these bytes, exactly: messages of the protocol, after masking.
+    Shown {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// The bytes in base64.
+        data: String,
+    },
+    /// The caller saw more than is kept.
+    Elided {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// How many rows are not kept.
+        rows: u64,
+        /// How many bytes are not kept.
+        bytes: u64,
+    },
+    /// An operation ended.
+    Ended {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// The decision on it.
+        decision: DecisionId,
+        /// How.
+        outcome: OutcomeLine,
+    },
+    /// The session ended.
+    Closed {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// The recording cannot be read further.
+    Broken {
+        /// Why.
+        reason: Arc<str>,
+    },
+}
+
+/// `GET /v1/reviews`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reviews {
+    /// Newest first.
+    pub reviews: Vec<Review>,
+}
+
+/// The body of `POST /v1/reviews/{id}/approve`, `…/deny` and `…/revoke`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// Why, in the reviewer's words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The answer of `DELETE /v1/sessions/{id}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    /// The session.
+    pub id: SessionId,
+}

@@ -1,0 +1,312 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+use grille_admin::view::{Moment, OperationLine, Policies, Policy, Session, SessionDetail, Status};
+use grille_admin::{
+    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyView, Problem, RecordingStream, Rooms, SessionFilter,
+    SessionView, StatusView, Unreadable, Unrecorded, router, serve,
+};
+use grille_net::{DrainHandle, Listen, Listener, drain};
+use grille_policy::{
+    BoxFuture, DecisionId, Digest, Epoch, Mode, SessionFacts, SessionId, Subject, Terms, TransactionState,
+};
+use grille_review::{Ask, Desk, DeskConfig, Event, Journal, Person, Review, Signer, Unjournaled, Unsigned};
+use parking_lot::Mutex;
+use reqwest::{Method, Response};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+pub(crate) const UPDATE: &str = "update visits set ward = 'B'";
+
+pub(crate) struct Api {
+    pub(crate) client: reqwest::Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) desk: Desk,
+    pub(crate) drain: DrainHandle,
+    pub(crate) server: JoinHandle<std::io::Result<()>>,
+    fakes: Arc<Fakes>,
+}
+
+pub(crate) async fn start() -> Api {
+    let fakes = Arc::new(Fakes { is_live: AtomicBool::new(true), ..Fakes::default() });
+    let config = DeskConfig { reviewers: vec!["reviewers".into()], ..DeskConfig::default() };
+    let key = Key(Ed25519KeyPair::generate().unwrap());
+    let desk = Desk::new(config, Arc::new(Log), Arc::new(key)).unwrap();
+    let rooms = Rooms {
+        identify: fakes.clone(),
+        status: fakes.clone(),
+        policies: fakes.clone(),
+        sessions: fakes.clone(),
+        audit: fakes.clone(),
+        desk: desk.clone(),
+    };
+    let config = AdminConfig {
+        operators: vec!["ops".into()],
+        auditors: vec!["auditors".into()],
+        reviewers: vec!["reviewers".into()],
+        hosts: vec!["grille.corp".into()],
+    };
+    let listen = Listen {
+        name: "admin".into(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        max_connections: 64,
+        max_unauthenticated: 64,
+    };
+    let listener = Listener::bind(listen).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (handle, drain) = drain();
+    let server = tokio::spawn(serve(listener, None, router(config, rooms), drain));
+    Api { client: reqwest::Client::new(), address, desk, drain: handle, server, fakes }
+}
+
+impl Api {
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, token: &str) -> Response {
+        self.client.request(method, self.url(path)).bearer_auth(token).send().await.unwrap()
+    }
+
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &str, token: &str) -> T {
+        let answer = self.send(Method::GET, path, token).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    pub(crate) async fn problem(&self, method: Method, path: &str, token: &str) -> (u16, String) {
+        let answer = self.send(method, path, token).await;
+        let status = answer.status().as_u16();
+        let problem: Problem = answer.json().await.unwrap();
+        assert_eq!(problem.status, status);
+        (status, problem.detail)
+    }
+
+    pub(crate) async fn decide(
+        &self,
+        id: &str,
+        what: &str,
+        token: &str,
+        reason: &str,
+    ) -> Result<Review, (u16, String)> {
+        let url = self.url(&format!("/v1/reviews/{id}/{what}"));
+        let answer = self.client.post(url).bearer_auth(token).json(&json!({"reason": reason})).send().await.unwrap();
+        if answer.status().is_success() {
+            return Ok(answer.json().await.unwrap());
+        }
+        let problem: Problem = answer.json().await.unwrap();
+        Err((problem.status, problem.detail))
+    }
+
+    pub(crate) fn acts(&self) -> Vec<String> {
+        self.fakes.acts.lock().clone()
+    }
+
+    pub(crate) fn fill_disk(&self) {
+        self.fakes.is_full.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.fakes.is_live.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Default)]
+struct Fakes {
+    acts: Mutex<Vec<String>>,
+    is_full: AtomicBool,
+    is_live: AtomicBool,
+}
+
+/// Tokens are names here.
+pub(crate) fn subject(name: &str) -> Subject {
+    let groups: &[&str] = match name {
+        "ops" => &["ops"],
+        "audra" => &["auditors"],
+        "rita" => &["reviewers"],
+        _ => &["analysts"],
+    };
+    Subject {
+        provider: "corp".into(),
+        issuer: "https://id.example.org".into(),
+        sub: name.into(),
+        name: name.into(),
+        groups: groups.iter().map(|&group| group.into()).collect(),
+        actors: Vec::new(),
+        expires_at: u64::MAX,
+        claims: "{}".into(),
+    }
+}
+
+impl Identify for Fakes {
+    fn identify<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Subject, NotIdentified>> {
+        Box::pin(async move {
+            match token {
+                "wrong" => Err(NotIdentified::Denied("the token is not signed by a known issuer".into())),
+                "later" => Err(NotIdentified::Unavailable("the issuer's keys cannot be fetched".into())),
+                name => Ok(subject(name)),
+            }
+        })
+    }
+}
+
+impl StatusView for Fakes {
+    fn status(&self) -> Status {
+        Status {
+            version: "0.1.0".into(),
+            started_ms: 1,
+            epoch: Epoch(3),
+            listeners: Vec::new(),
+            targets: vec!["clinic".into()],
+            sessions: 1,
+            reviews: 77,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl PolicyView for Fakes {
+    fn policies(&self) -> Policies {
+        let guard = Policy {
+            name: "guard".into(),
+            plugin: "sql-guard 0.1.0".into(),
+            source: "plugins/sql-guard.wasm".into(),
+            digest: Digest([1; 32]),
+            settings: Digest([2; 32]),
+            mode: Mode::Enforce,
+            state: "in force".into(),
+            targets: vec!["clinic".into()],
+            roles: vec!["*".into()],
+            hooks: vec!["sql".into()],
+            on_failure: "block".into(),
+            notes: Vec::new(),
+        };
+        Policies { epoch: Epoch(3), policies: vec![guard], reload: None }
+    }
+}
+
+pub(crate) fn session_id() -> SessionId {
+    SessionId::mint(1_795_000_000_123, 7)
+}
+
+fn session() -> Session {
+    Session {
+        id: session_id(),
+        person: Person::from(&subject("ann")),
+        actors: Vec::new(),
+        target: "clinic".into(),
+        roles: vec!["analyst".into()],
+        protocol: "postgres".into(),
+        peer: "127.0.0.1:5".into(),
+        client: "psql".into(),
+        masked: true,
+        opened_ms: 1,
+        closed_ms: None,
+        end: None,
+        is_live: true,
+        operations: Some(1),
+        refused: Some(0),
+    }
+}
+
+impl SessionView for Fakes {
+    fn list(&self, filter: SessionFilter) -> BoxFuture<'_, Result<Vec<Session>, Unreadable>> {
+        Box::pin(async move { Ok(vec![session(); filter.limit.min(1)]) })
+    }
+
+    fn find<'a>(&'a self, beginning: &'a str) -> BoxFuture<'a, Result<Vec<SessionId>, Unreadable>> {
+        let found = session_id().to_string().starts_with(beginning).then(session_id);
+        Box::pin(async move { Ok(found.into_iter().collect()) })
+    }
+
+    fn show(&self, _id: SessionId) -> BoxFuture<'_, Result<Option<SessionDetail>, Unreadable>> {
+        let line = OperationLine {
+            decision: DecisionId { session: session_id(), number: 0 },
+            at_ms: 2,
+            text: "select 1".into(),
+            verdict: "allow".into(),
+            reason: None,
+            opinions: Vec::new(),
+            request: None,
+            outcome: None,
+        };
+        Box::pin(async move { Ok(Some(SessionDetail { session: session(), log: vec![line], more: 0 })) })
+    }
+
+    fn recording(&self, _id: SessionId) -> BoxFuture<'_, Result<Option<RecordingStream>, Unreadable>> {
+        let (sender, receiver) = tokio::sync::mpsc::channel(4);
+        tokio::spawn(async move {
+            for at_ms in 0..300 {
+                let moment = Moment::Shown { at_ms, data: "AAAA".into() };
+                if sender.send(moment).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Box::pin(async move { Ok(Some(receiver)) })
+    }
+
+    fn kill(&self, _id: SessionId, _by: &Subject, _reason: &str) -> bool {
+        self.is_live.swap(false, Ordering::SeqCst)
+    }
+}
+
+impl Audit for Fakes {
+    fn record(&self, act: &Act<'_>) -> Result<(), Unrecorded> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err(Unrecorded("disk full".into()));
+        }
+        let what = act.session.map(|id| id.to_string()).or_else(|| act.object.clone()).unwrap_or_default();
+        self.acts.lock().push(format!("{} {} {what}", act.by.name, act.action.name()));
+        Ok(())
+    }
+}
+
+struct Log;
+
+impl Journal for Log {
+    fn append(&self, _event: &Event) -> Result<(), Unjournaled> {
+        Ok(())
+    }
+}
+
+struct Key(Ed25519KeyPair);
+
+impl Signer for Key {
+    fn key_id(&self) -> &str {
+        "test"
+    }
+
+    fn sign(&self, bytes: &[u8]) -> Result<Vec<u8>, Unsigned> {
+        Ok(self.0.sign(bytes).as_ref().to_vec())
+    }
+}
+
+pub(crate) fn ask(name: &str, text: &str) -> Ask {
+    let session = SessionFacts {
+        id: session_id(),
+        subject: Arc::new(subject(name)),
+        target: "clinic".into(),
+        protocol: "postgres".into(),
+        roles: vec!["analyst".into()],
+        listener: "pg".into(),
+        peer: "127.0.0.1:5".into(),
+        client: "psql".into(),
+        tls: None,
+    };
+    Ask {
+        session: Arc::new(session),
+        text: text.into(),
+        parameters: Arc::new([]),
+        transaction: TransactionState::Idle,
+        in_transaction: false,
+        terms: Terms::standard("a bulk update"),
+        findings: Vec::new(),
+        epoch: Epoch(3),
+        policies: Digest([7; 32]),
+        justification: None,
+    }
+}

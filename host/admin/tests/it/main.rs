@@ -1,0 +1,215 @@
+//! The API over real HTTP on a free port, with rooms that remember what they were asked.
+
+#![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic, and ids are ASCII")]
+
+mod fakes;
+
+use std::time::Duration;
+
+use fakes::{Api, UPDATE, ask, start};
+use grille_admin::Problem;
+use grille_admin::view::{Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status};
+use grille_review::{Asked, Outcome, Review, State};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[tokio::test]
+async fn without_a_good_token_nobody_sees_anything() {
+    let api = start().await;
+    let answer = api.client.get(api.url("/v1/status")).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(answer.headers()["www-authenticate"], "Bearer");
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let problem: Problem = answer.json().await.unwrap();
+    assert_eq!(problem.detail, "this needs a token: `Authorization: Bearer …`");
+
+    for (token, status, detail) in [
+        ("wrong", 401, "the token is not signed by a known issuer"),
+        ("later", 503, "the issuer's keys cannot be fetched"),
+    ] {
+        assert_eq!(api.problem(Method::GET, "/v1/status", token).await, (status, detail.to_owned()));
+    }
+    let answer = api.client.get(api.url("/v1/status")).header("authorization", "Basic b3BzOg==").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn rights_come_from_groups() {
+    let api = start().await;
+    let session = format!("/v1/sessions/{}", fakes::session_id());
+    let recording = format!("{session}/recording");
+    for (method, path, who) in [
+        (Method::GET, "/v1/status", ["ops", "audra", "rita"].as_slice()),
+        (Method::GET, "/v1/policies", &["ops", "audra"]),
+        (Method::GET, "/v1/sessions", &["audra"]),
+        (Method::GET, &session, &["audra"]),
+        (Method::GET, &recording, &["audra"]),
+        (Method::DELETE, &session, &["ops"]),
+        (Method::GET, "/v1/reviews", &["ops", "audra", "rita", "ann"]),
+    ] {
+        for token in ["ops", "audra", "rita", "ann"] {
+            let answer = api.send(method.clone(), path, token).await;
+            let expected = if who.contains(&token) { StatusCode::OK } else { StatusCode::FORBIDDEN };
+            assert_eq!(answer.status(), expected, "{method} {path} {token}");
+        }
+    }
+    let (_, detail) = api.problem(Method::GET, "/v1/sessions", "ann").await;
+    assert_eq!(detail, "ann may not list sessions: that takes one of the groups auditors");
+    assert!(api.acts().contains(&"ann refused list sessions".to_owned()));
+}
+
+#[tokio::test]
+async fn what_it_shows_reads_back() {
+    let api = start().await;
+    let status: Status = api.read("/v1/status", "ops").await;
+    assert_eq!((&*status.version, status.reviews), ("0.1.0", 0));
+    let policies: Policies = api.read("/v1/policies", "ops").await;
+    assert_eq!(&*policies.policies[0].name, "guard");
+    let sessions: Sessions = api.read("/v1/sessions?live=true&person=ann&limit=5", "audra").await;
+    assert_eq!(sessions.sessions.len(), 1);
+    let beginning = &fakes::session_id().to_string()[..9];
+    let detail: SessionDetail = api.read(&format!("/v1/sessions/{beginning}"), "audra").await;
+    assert_eq!(detail.log.len(), 1);
+    let acts = api.acts();
+    assert!(acts[0].starts_with("audra session.list"), "{acts:?}");
+    assert_eq!(acts[1], format!("audra session.show {}", fakes::session_id()));
+}
+
+#[tokio::test]
+async fn a_recording_comes_line_by_line() {
+    let api = start().await;
+    let path = format!("/v1/sessions/{}/recording", fakes::session_id());
+    let answer = api.send(Method::GET, &path, "audra").await;
+    assert_eq!(answer.headers()["content-type"], "application/x-ndjson");
+    let text = answer.text().await.unwrap();
+    let moments: Vec<Moment> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(moments.len(), 300);
+    assert!(matches!(&moments[0], Moment::Shown { data, .. } if data == "AAAA"));
+}
+
+#[tokio::test]
+async fn sessions_that_are_not_there() {
+    let api = start().await;
+    for id in ["s-zzzz", "s-", "..%2f..%2fetc", "r-0123456789abcdef", "%ff"] {
+        let (status, _) = api.problem(Method::GET, &format!("/v1/sessions/{id}"), "audra").await;
+        assert!(status == 404 || status == 400, "{id}: {status}");
+    }
+    let killed: Killed = api
+        .send(Method::DELETE, &format!("/v1/sessions/{}?reason=odd", fakes::session_id()), "ops")
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(killed.id, fakes::session_id());
+    let (status, detail) = api.problem(Method::DELETE, &format!("/v1/sessions/{}", fakes::session_id()), "ops").await;
+    assert_eq!((status, detail), (409, format!("session {} is not live any more", fakes::session_id())));
+}
+
+#[tokio::test]
+async fn people_decide() {
+    let api = start().await;
+    let Asked::Held(mut ticket) = api.desk.request(ask("ann", UPDATE)).unwrap() else { panic!("not held") };
+    let id = ticket.id();
+    let reviews: Reviews = api.read("/v1/reviews?state=pending", "rita").await;
+    assert_eq!(reviews.reviews.iter().map(|review| review.id).collect::<Vec<_>>(), [id]);
+    let own: Reviews = api.read("/v1/reviews", "ann").await;
+    assert_eq!(own.reviews.len(), 1);
+    let others: Reviews = api.read("/v1/reviews", "ops").await;
+    assert_eq!(others.reviews.len(), 0);
+    assert_eq!(api.problem(Method::GET, &format!("/v1/reviews/{id}"), "ops").await.0, 403);
+
+    let shown: Review = api.read(&format!("/v1/reviews/{}", &id.to_string()[2..]), "rita").await;
+    assert_eq!(&*shown.content.text, UPDATE);
+    let (status, detail) = api.decide(&id.to_string(), "approve", "ann", "mine").await.unwrap_err();
+    assert_eq!(status, 403);
+    assert!(detail.contains("your own request"), "{detail}");
+    assert_eq!(api.decide(&id.to_string(), "approve", "ops", "why not").await.unwrap_err().0, 403);
+    let granted = api.decide(&id.to_string(), "approve", "rita", "agreed").await.unwrap();
+    assert_eq!((granted.state, &*granted.votes[0].reason), (State::Granted, "agreed"));
+    assert!(matches!(ticket.outcome().await, Outcome::Approved(_)));
+    assert_eq!(api.decide(&id.to_string(), "deny", "rita", "no").await.unwrap_err().0, 409);
+    let revoked = api.decide(&id.to_string(), "revoke", "rita", "no").await.unwrap();
+    assert_eq!(revoked.state, State::Revoked);
+    assert_eq!(api.decide("r-zzzz", "deny", "rita", "no").await.unwrap_err().0, 404);
+}
+
+#[tokio::test]
+async fn bodies_are_small_json() {
+    let api = start().await;
+    let Asked::Held(ticket) = api.desk.request(ask("ann", UPDATE)).unwrap() else { panic!("not held") };
+    let path = format!("/v1/reviews/{}/approve", ticket.id());
+    let post = |body: String, kind: &'static str| {
+        api.client.post(api.url(&path)).bearer_auth("rita").header("content-type", kind).body(body).send()
+    };
+    let json = "application/json";
+    assert_eq!(post("{}".into(), "text/plain").await.unwrap().status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(post("{".into(), json).await.unwrap().status(), StatusCode::BAD_REQUEST);
+    let unknown = json!({"raeson": "typo"}).to_string();
+    assert_eq!(post(unknown, json).await.unwrap().status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let long = json!({"reason": "x".repeat(100_000)}).to_string();
+    assert_eq!(post(long, json).await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let long = json!({"reason": "x".repeat(5_000)}).to_string();
+    assert_eq!(post(long, json).await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(post("{}".into(), json).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(api.problem(Method::GET, "/v1/reviews?stat=pending", "rita").await.0, 400);
+}
+
+#[tokio::test]
+async fn what_cannot_be_recorded_is_not_shown() {
+    let api = start().await;
+    api.fill_disk();
+    let session = format!("/v1/sessions/{}", fakes::session_id());
+    for (method, path, token) in [
+        (Method::GET, "/v1/sessions", "audra"),
+        (Method::GET, &*session, "audra"),
+        (Method::DELETE, &*session, "ops"),
+        (Method::GET, "/v1/reviews", "rita"),
+    ] {
+        let (status, detail) = api.problem(method, path, token).await;
+        assert_eq!(status, 503, "{path}");
+        assert_eq!(detail, "this could not be recorded, so it is not shown or done: disk full");
+    }
+    assert!(api.is_live());
+}
+
+#[tokio::test]
+async fn other_names_are_not_ours() {
+    let api = start().await;
+    for (host, status) in [("evil.example", 421), ("localhost", 200), ("grille.corp", 200)] {
+        let answer =
+            api.client.get(api.url("/v1/status")).bearer_auth("ops").header("host", host).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{host}");
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
+    }
+    assert_eq!(api.problem(Method::GET, "/v2", "ops").await.0, 404);
+    assert_eq!(api.problem(Method::PUT, "/v1/status", "ops").await.0, 405);
+}
+
+#[tokio::test]
+async fn garbage_ends_its_own_connection_only() {
+    let api = start().await;
+    let huge = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(200_000));
+    for bytes in ["\0\0\0\u{8}\u{4}\u{d2}\u{16}/", "GET / HTTP/9\r\n\r\n", "GET /v1/status HTTP/1.1\r\n\r\n", &huge] {
+        let mut stream = tokio::net::TcpStream::connect(api.address).await.unwrap();
+        // The other end may close before it has read everything.
+        drop(stream.write_all(bytes.as_bytes()).await);
+        let mut answer = Vec::new();
+        let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer));
+        drop(tokio::time::timeout(Duration::from_secs(1), read).await);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(!answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(api.send(Method::GET, "/v1/status", "ops").await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn draining_finishes_what_is_under_way() {
+    let Api { client, address, drain, server, .. } = start().await;
+    let url = format!("http://{address}/v1/status");
+    assert_eq!(client.get(&url).bearer_auth("ops").send().await.unwrap().status(), StatusCode::OK);
+    drain.begin();
+    tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
+    assert!(client.get(&url).bearer_auth("ops").send().await.is_err());
+}
