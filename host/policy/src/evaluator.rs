@@ -48,8 +48,14 @@ pub trait Policies: Send {
     /// `given` holds that treatment per column.
     fn plan<'a>(&'a mut self, shape: &'a ResultShape, given: &'a [Treatment]) -> BoxFuture<'a, Plan>;
 
-    /// Rewrites a batch of one column's values by the code of the policy named in [`Treatment::Transform`].
-    fn transform<'a>(&'a mut self, policy: &'a str, batch: Batch) -> BoxFuture<'a, Result<Batch, Decision>>;
+    /// Rewrites a batch of one column's values by the code of the policy named in [`Treatment::Transform`]; the batch
+    /// names its column in `shape`.
+    fn transform<'a>(
+        &'a mut self,
+        policy: &'a str,
+        shape: &'a ResultShape,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Batch, Decision>>;
 }
 
 /// The protected set, in the order of the columns asked for.

@@ -98,7 +98,12 @@ impl Policies for FakePolicies {
         Box::pin(async move { plan })
     }
 
-    fn transform<'a>(&'a mut self, _policy: &'a str, batch: Batch) -> BoxFuture<'a, Result<Batch, Decision>> {
+    fn transform<'a>(
+        &'a mut self,
+        _policy: &'a str,
+        _shape: &'a ResultShape,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Batch, Decision>> {
         Box::pin(async move { Ok(batch) })
     }
 }

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod components;
 mod demo;
 mod python;
 mod shell;
@@ -33,6 +34,8 @@ enum Command {
     Demo(DemoArgs),
     /// Everything CI checks: format, lints, rules of the house, unit to end-to-end tests, a short fuzz run
     Test(TestArgs),
+    /// Build the policies and the guests of the tests to target/components
+    Components,
     /// The rules of the house: storeys, who may know wasmtime, file length, words
     Tidy,
 }
@@ -61,6 +64,10 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => root().and_then(|root| demo::run(&root, args.check, args.yes)),
         Command::Test(args) => root().and_then(|root| suite::run(&root, args.quick, args.yes)),
+        Command::Components => root().and_then(|root| {
+            components::build(&root)?.iter().for_each(|path| println!("{}", path.display()));
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Tidy => root().and_then(|root| tidy::run(&root)),
     };
     done.unwrap_or_else(|error| {

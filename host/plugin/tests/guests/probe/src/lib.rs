@@ -1,0 +1,208 @@
+//! A guest that does what its settings say, well or badly: `{"judge": "trap", "classify": "mask"}`.
+
+use std::cell::Cell;
+
+use grille_sdk::{
+    Batch, Columns, ColumnsHook, Finding, Masker, OpenHook, Opinion, Policy, ResultHook, ResultPlan, ResultShape,
+    Session, Settings, Severity, SqlHook, Statement, Treatment, ValuesHook, clock, log,
+};
+
+struct Probe {
+    open: String,
+    judge: String,
+    classify: String,
+    plan: String,
+    transform: String,
+    calls: Cell<u32>,
+}
+
+impl Policy for Probe {
+    fn new(settings: &mut Settings) -> Self {
+        settings.host_keys();
+        match settings.text("configure").as_deref() {
+            Some("spin") => spin(),
+            Some("trap") => panic!("asked to"),
+            Some("problem") => settings.problem("/configure", "asked to"),
+            _ => {}
+        }
+        let mut text = |key| settings.text(key).unwrap_or_default();
+        Self {
+            open: text("open"),
+            judge: text("judge"),
+            classify: text("classify"),
+            plan: text("plan"),
+            transform: text("transform"),
+            calls: Cell::new(0),
+        }
+    }
+}
+
+impl OpenHook for Probe {
+    fn open(&self, session: &Session) -> Opinion {
+        self.opinion(&self.open, session, None)
+    }
+}
+
+impl SqlHook for Probe {
+    fn judge(&self, session: &Session, statement: &Statement) -> Opinion {
+        self.opinion(&self.judge, session, Some(statement))
+    }
+}
+
+impl ColumnsHook for Probe {
+    fn classify(&self, session: &Session, columns: &Columns) -> Vec<Treatment> {
+        self.calls.set(self.calls.get() + 1);
+        match self.classify.as_str() {
+            "few" => Vec::new(),
+            "many" => vec![Treatment::Keep; 2_000_000],
+            "huge" => vec![masker(&"x".repeat(8 << 20), &[]); columns.len() as usize],
+            "unknown-masker" => columns.iter().map(|_| masker("rot13", &[])).collect(),
+            "bad-parameter" => columns.iter().map(|_| masker("partial", &[("keep", "all")])).collect(),
+            "extra-parameter" => columns.iter().map(|_| masker("null", &[("class", "x")])).collect(),
+            "missing-parameter" => columns.iter().map(|_| masker("token", &[])).collect(),
+            "bad-utf8" => columns.iter().map(|_| masker(&garbage(), &[])).collect(),
+            "transform" => columns.iter().map(|_| Treatment::Transform).collect(),
+            "trap" => panic!("asked to"),
+            "spin" => spin(),
+            "by-role" => {
+                let is_clear = session.has_role("dba");
+                columns.iter().map(|_| if is_clear { Treatment::Keep } else { Treatment::redact() }).collect()
+            }
+            "calls" => columns.iter().map(|_| Treatment::range(self.calls.get())).collect(),
+            "dates" => columns
+                .iter()
+                .map(|column| if column.type_name == "date" { Treatment::year() } else { Treatment::Keep })
+                .collect(),
+            "" => columns.iter().map(|_| Treatment::Keep).collect(),
+            mask => columns.iter().map(|_| masker(mask, &[])).collect(),
+        }
+    }
+}
+
+impl ResultHook for Probe {
+    fn plan(&self, session: &Session, shape: &ResultShape) -> ResultPlan {
+        let treatments = match self.plan.as_str() {
+            "few" => Vec::new(),
+            "transform" => shape.iter().map(|_| Treatment::Transform).collect(),
+            "mask-unknown" => shape
+                .iter()
+                .map(|column| if column.origins.is_empty() { Treatment::redact() } else { Treatment::Keep })
+                .collect(),
+            _ => shape.iter().map(|_| Treatment::Keep).collect(),
+        };
+        let opinion = self.opinion(&self.plan, session, None);
+        ResultPlan { verdict: opinion.verdict, findings: opinion.findings, treatments }
+    }
+}
+
+impl ValuesHook for Probe {
+    fn transform(&self, _session: &Session, shape: &ResultShape, column: u32, mut values: Batch) -> Batch {
+        assert!(shape.range(column, 1).len() == 1, "the column is one of the shape");
+        match self.transform.as_str() {
+            "few" => {
+                values.offsets.pop();
+            }
+            "bad-offsets" => values.offsets.reverse(),
+            "bad-utf8" => values.blob.fill(0xff),
+            "bad-nulls" => values.nulls.push(0),
+            "trap" => panic!("asked to"),
+            _ => values.blob.make_ascii_uppercase(),
+        }
+        values
+    }
+}
+
+impl Probe {
+    fn opinion(&self, does: &str, session: &Session, statement: Option<&Statement>) -> Opinion {
+        self.calls.set(self.calls.get() + 1);
+        match does {
+            "block" => Opinion::block("asked", Severity::High, "asked to block"),
+            "review" => Opinion::review("asked to"),
+            "trap" => panic!("asked to"),
+            "trap-once" if self.calls.get() == 1 => panic!("asked to"),
+            "spin" => spin(),
+            "eat" => eat(),
+            "recurse" => Opinion::block("deep", Severity::Low, recurse(1).to_string()),
+            "no-rule" => Opinion::block("", Severity::High, "a rule without a name"),
+            "long" => Opinion::block("long", Severity::High, "x".repeat(100_000)),
+            "escape" => Opinion::block("escape", Severity::High, "a\u{1b}[2Jb\nc"),
+            "bad-utf8" => Opinion::block(&garbage(), Severity::High, "garbage"),
+            "many" => Opinion { findings: vec![Finding::new("many", Severity::Info, "x"); 1000], ..Opinion::allow() },
+            "log" => {
+                (0..100).for_each(|line| log::write(log::Level::Info, &format!("line {line}\nforged")));
+                Opinion::allow()
+            }
+            "clock" => match clock::now_ms() {
+                Ok(ms) => Opinion::block("clock", Severity::Info, format!("granted {}", ms > 1_700_000_000_000)),
+                Err(error) => Opinion::block("clock", Severity::Info, format!("{error:?}")),
+            },
+            "calls" => Opinion::block("calls", Severity::Info, self.calls.get().to_string()),
+            "parameter" => {
+                let value = statement.and_then(|statement| statement.parameter(0)).and_then(|value| value.value);
+                Opinion::block("parameter", Severity::Info, format!("{} {value:?}", self.calls.get()))
+            }
+            "facts" => Opinion::block("facts", Severity::Info, facts(session, statement)),
+            _ => Opinion::allow(),
+        }
+    }
+}
+
+fn facts(session: &Session, statement: Option<&Statement>) -> String {
+    let who = format!(
+        "{} {} {} {:?} {:?} {} {} {:?} {} {:?}",
+        session.id(),
+        session.target(),
+        session.subject(),
+        session.roles(),
+        session.groups(),
+        session.has_role("analyst"),
+        session.peer(),
+        session.tls(),
+        session.claims(),
+        session.actors().iter().map(|actor| actor.subject.clone()).collect::<Vec<_>>(),
+    );
+    let Some(statement) = statement else { return who };
+    format!(
+        "{who} | {} {:?} {:?} {} {:?} {:?} {} {:?}",
+        statement.text(),
+        statement.kinds(),
+        statement.effects(),
+        statement.has_kind("SELECT"),
+        statement.relations().iter().map(|used| used.name.clone()).collect::<Vec<_>>(),
+        statement.columns().iter().map(|used| used.usage.clone()).collect::<Vec<_>>(),
+        statement.parameter_count(),
+        statement.transaction(),
+    )
+}
+
+fn masker(name: &str, parameters: &[(&str, &str)]) -> Treatment {
+    let parameters = parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Treatment::Mask(Masker { name: name.to_owned(), parameters })
+}
+
+fn spin() -> ! {
+    loop {
+        std::hint::black_box(());
+    }
+}
+
+fn eat() -> ! {
+    let mut eaten = Vec::new();
+    loop {
+        eaten.push(vec![1u8; 1 << 20]);
+        std::hint::black_box(&eaten);
+    }
+}
+
+#[allow(unconditional_recursion, reason = "this guest is bad on purpose")]
+fn recurse(depth: u64) -> u64 {
+    std::hint::black_box([depth; 64]);
+    recurse(depth + 1) + std::hint::black_box(depth)
+}
+
+fn garbage() -> String {
+    // SAFETY: it is not valid UTF-8, on purpose; nothing here reads it before the host does.
+    unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0x41]) }
+}
+
+grille_sdk::export!(Probe: session, sql, sql_columns, sql_result, sql_values);
