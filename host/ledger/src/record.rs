@@ -1,0 +1,371 @@
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use grille_policy::{
+    Decision, DecisionId, Digest, Epoch, Fault, Mode, RelationUse, RequestId, SessionFacts, SessionId, Subject,
+    TransactionState,
+};
+use serde::{Deserialize, Serialize};
+
+/// One event. It is serialised once; those bytes are sealed, and never serialised again.
+///
+/// The kinds and their fields are a stored format: fields are only added, with a default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind")]
+#[non_exhaustive]
+pub enum Record<'a> {
+    /// A session began. Written by [`Ledger::session`](crate::Ledger::session).
+    #[serde(rename = "session.open", borrow)]
+    SessionOpen(SessionOpen<'a>),
+    /// A session ended. Written by [`SessionLog::close`](crate::SessionLog::close).
+    #[serde(rename = "session.close", borrow)]
+    SessionClose(SessionClose<'a>),
+    /// What the policies said to an operation, before it is forwarded or refused.
+    #[serde(rename = "decision", borrow)]
+    Decision(DecisionRecord<'a>),
+    /// How an operation ended.
+    #[serde(rename = "outcome", borrow)]
+    Outcome(Outcome<'a>),
+    /// Something happened to a review request.
+    #[serde(rename = "review", borrow)]
+    Review(ReviewEvent<'a>),
+    /// What was masked in one result, where no outcome carries it.
+    #[serde(rename = "mask.summary", borrow)]
+    MaskSummary(MaskSummary<'a>),
+    /// Carries recorded bytes and nothing else. Written by [`SessionLog`](crate::SessionLog).
+    #[serde(rename = "recording")]
+    Recording {},
+    /// Somebody was turned away before there was a session.
+    #[serde(rename = "auth.denied", borrow)]
+    Denied(Denied<'a>),
+    /// The configuration changed, or a change was refused.
+    #[serde(rename = "config.change", borrow)]
+    ConfigChange(ConfigChange<'a>),
+    /// Another policy set came into force.
+    #[serde(rename = "policy.change", borrow)]
+    PolicyChange(PolicyChange<'a>),
+    /// Somebody read the ledger.
+    #[serde(rename = "read", borrow)]
+    Read(Read<'a>),
+    /// Somebody did something else through the admin interface.
+    #[serde(rename = "admin", borrow)]
+    Admin(AdminAction<'a>),
+    /// The node started. Written by [`Ledger::open`](crate::Ledger::open).
+    #[serde(rename = "node.start", borrow)]
+    NodeStart(NodeStart<'a>),
+    /// The node stopped in order. Written by [`Ledger::shutdown`](crate::Ledger::shutdown).
+    #[serde(rename = "node.stop")]
+    NodeStop {},
+    /// A torn tail was cut at start. Written by [`Ledger::open`](crate::Ledger::open).
+    #[serde(rename = "recovered")]
+    Recovered(Recovered),
+    /// Records are known to be missing.
+    #[serde(rename = "gap", borrow)]
+    Gap(Gap<'a>),
+}
+
+impl Record<'_> {
+    /// The kind, as leaves name it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::SessionOpen(_) => "session.open",
+            Self::SessionClose(_) => "session.close",
+            Self::Decision(_) => "decision",
+            Self::Outcome(_) => "outcome",
+            Self::Review(_) => "review",
+            Self::MaskSummary(_) => "mask.summary",
+            Self::Recording {} => "recording",
+            Self::Denied(_) => "auth.denied",
+            Self::ConfigChange(_) => "config.change",
+            Self::PolicyChange(_) => "policy.change",
+            Self::Read(_) => "read",
+            Self::Admin(_) => "admin",
+            Self::NodeStart(_) => "node.start",
+            Self::NodeStop {} => "node.stop",
+            Self::Recovered(_) => "recovered",
+            Self::Gap(_) => "gap",
+        }
+    }
+}
+
+/// The opening of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionOpen<'a> {
+    /// Who, from where, with which roles, to which target.
+    pub facts: Cow<'a, SessionFacts>,
+    /// What the policies said to the opening, when they were asked.
+    pub decision: Option<Cow<'a, Decision>>,
+    /// The peer of the socket, where a trusted proxy named another caller.
+    pub proxy: Option<Cow<'a, str>>,
+    /// Whether an enforced policy protects columns in this session.
+    pub masked: bool,
+}
+
+impl<'a> SessionOpen<'a> {
+    /// The opening of a session whose peer is the caller.
+    #[must_use]
+    pub const fn new(facts: &'a SessionFacts) -> Self {
+        Self { facts: Cow::Borrowed(facts), decision: None, proxy: None, masked: false }
+    }
+}
+
+/// The end of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionClose<'a> {
+    /// Why, in a few words: `terminate`, `idle`, `expired`, `killed`, `shutdown`, `aborted` …
+    pub reason: Cow<'a, str>,
+}
+
+/// A decision on one operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord<'a> {
+    /// The decision's id, as the caller may be shown it.
+    pub id: DecisionId,
+    /// The exact text that was judged.
+    pub text: Cow<'a, str>,
+    /// Bound parameters, in order.
+    #[serde(default, skip_serializing_if = "no_items")]
+    pub parameters: Vec<RecordedParameter<'a>>,
+    /// SHA-256 of the statement's facts as JSON, where a text could be analysed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Digest>,
+    /// The commands inside, such as `SELECT`.
+    #[serde(default, skip_serializing_if = "no_items_cow")]
+    pub kinds: Cow<'a, [Arc<str>]>,
+    /// The relations that are named.
+    #[serde(default, skip_serializing_if = "no_items_cow")]
+    pub relations: Cow<'a, [RelationUse]>,
+    /// What each policy said and what follows.
+    pub decision: Cow<'a, Decision>,
+    /// The transaction that it would run in.
+    pub transaction: TransactionState,
+    /// The review request that let it pass, or that it has to wait for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// The caller's own words why (`grille.reason`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub justification: Option<Cow<'a, str>>,
+}
+
+/// A bound parameter, as the caller of the ledger chose to keep it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordedParameter<'a> {
+    /// SQL NULL.
+    Null,
+    /// The value in its text form.
+    Text(Cow<'a, str>),
+    /// The value in its binary form, as base64 (no padding, `-` and `_`), with the type's OID.
+    Binary(u32, Cow<'a, str>),
+    /// The value after this treatment.
+    Masked(Cow<'a, str>, Cow<'a, str>),
+    /// Not kept; its length in bytes.
+    Omitted(u64),
+}
+
+impl RecordedParameter<'_> {
+    /// A value in binary form.
+    #[must_use]
+    pub fn binary(type_oid: u32, value: &[u8]) -> Self {
+        Self::Binary(type_oid, Cow::Owned(crate::sha256::to_base64(value)))
+    }
+}
+
+/// How an operation ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome<'a> {
+    /// The decision that let it pass or refused it.
+    pub decision: DecisionId,
+    /// Rows that were sent to the caller, or that the target counted.
+    pub rows: u64,
+    /// Bytes that were sent to the caller.
+    pub bytes: u64,
+    /// From the decision to the last byte, in microseconds.
+    pub duration_us: u64,
+    /// The SQLSTATE of the error that the caller saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlstate: Option<Cow<'a, str>>,
+    /// Whose doing a failure was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// What was masked on the way.
+    #[serde(default, skip_serializing_if = "no_items")]
+    pub masked: Vec<MaskedColumn<'a>>,
+}
+
+/// How often one column's values were treated.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedColumn<'a> {
+    /// The column as the caller sees it.
+    pub column: Cow<'a, str>,
+    /// The treatment in words.
+    pub treatment: Cow<'a, str>,
+    /// How many values.
+    pub count: u64,
+}
+
+/// What was masked in one result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskSummary<'a> {
+    /// The decision that the result belongs to.
+    pub decision: DecisionId,
+    /// The columns.
+    pub masked: Vec<MaskedColumn<'a>>,
+}
+
+/// A step in the life of a review request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewEvent<'a> {
+    /// The request.
+    pub request: RequestId,
+    /// `asked`, `approved`, `denied`, `expired`, `cancelled`, `consumed` …
+    pub event: Cow<'a, str>,
+    /// Who did it; none where time did.
+    pub by: Option<Cow<'a, Subject>>,
+    /// Why, in that person's words.
+    pub reason: Option<Cow<'a, str>>,
+    /// The signed statement (DSSE) as JSON text.
+    pub envelope: Option<Cow<'a, str>>,
+}
+
+/// A caller that did not become a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied<'a> {
+    /// The listener's name.
+    pub listener: Cow<'a, str>,
+    /// The caller's address.
+    pub peer: Cow<'a, str>,
+    /// What was asked for: the target, as far as it was said.
+    pub target: Option<Cow<'a, str>>,
+    /// Who it is, where the token was good and rights were missing.
+    pub subject: Option<Cow<'a, Subject>>,
+    /// What the caller was told: SQLSTATE or HTTP status.
+    pub code: Cow<'a, str>,
+    /// Why, for the operator.
+    pub reason: Cow<'a, str>,
+}
+
+/// A change of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigChange<'a> {
+    /// Who; see [`By`].
+    pub by: By<'a>,
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// The keys that differ.
+    pub changed: Vec<Cow<'a, str>>,
+    /// Why nothing changed, when it was refused.
+    pub refused: Option<Cow<'a, str>>,
+}
+
+/// A change of the policy set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange<'a> {
+    /// Who; see [`By`].
+    pub by: By<'a>,
+    /// The number of the set that is in force afterwards.
+    pub epoch: Epoch,
+    /// Every policy of that set by name.
+    pub policies: BTreeMap<Cow<'a, str>, PolicyInForce>,
+    /// What protects less than before, in words.
+    pub weakening: Vec<Cow<'a, str>>,
+    /// Why nothing changed, when it was refused; `epoch` and `policies` then are those still in force.
+    pub refused: Option<Cow<'a, str>>,
+}
+
+/// One policy of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyInForce {
+    /// SHA-256 of the component.
+    pub plugin: Digest,
+    /// SHA-256 of the settings as JSON.
+    pub settings: Digest,
+    /// Whether it acts.
+    pub mode: Mode,
+}
+
+/// Who changed something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum By<'a> {
+    /// Somebody through the admin interface.
+    Subject(Box<Cow<'a, Subject>>),
+    /// Somebody who edited a file; the owner's user id where it is known.
+    File {
+        /// The file.
+        path: Cow<'a, str>,
+        /// Its owner.
+        uid: Option<u32>,
+    },
+    /// The gateway itself, at start.
+    Start,
+}
+
+/// A look into the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read<'a> {
+    /// Who looked.
+    pub by: Cow<'a, Subject>,
+    /// `list`, `show`, `replay`, `search`, `export`.
+    pub action: Cow<'a, str>,
+    /// Of which session, where it was one.
+    pub session: Option<SessionId>,
+    /// What was asked for: filters, ranges.
+    pub query: Option<Cow<'a, str>>,
+}
+
+/// Anything else that somebody did through the admin interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdminAction<'a> {
+    /// Who.
+    pub by: Cow<'a, Subject>,
+    /// What: `session.kill`, `policy.promote` …
+    pub action: Cow<'a, str>,
+    /// To which thing.
+    pub object: Cow<'a, str>,
+    /// Why, in that person's words.
+    pub reason: Option<Cow<'a, str>>,
+}
+
+/// A start of the node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeStart<'a> {
+    /// The version of Grille.
+    pub version: Cow<'a, str>,
+    /// The process.
+    pub pid: u32,
+    /// How many records the log holds before this one.
+    pub size: u64,
+    /// The last signed checkpoint, as text; none in a new log.
+    pub checkpoint: Option<Cow<'a, str>>,
+}
+
+/// A torn tail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// The segment.
+    pub segment: u32,
+    /// Where the last good record ends.
+    pub offset: u64,
+    /// How many bytes were cut.
+    pub bytes: u64,
+    /// Their SHA-256.
+    pub digest: Digest,
+}
+
+/// Missing records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap<'a> {
+    /// What is missing and why.
+    pub reason: Cow<'a, str>,
+}
+
+fn no_items<T>(items: &[T]) -> bool {
+    items.is_empty()
+}
+
+fn no_items_cow<T: Clone>(items: &Cow<'_, [T]>) -> bool {
+    items.is_empty()
+}
