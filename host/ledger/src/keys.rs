@@ -307,14 +307,20 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         let signing = SigningKey::generate().unwrap();
-        for text in ["", "grille-signing-key-ed25519", "grille-signing-key-ed25519 AAAA", &SealKey::generate().unwrap().to_text()] {
+        for text in [
+            "",
+            "grille-signing-key-ed25519",
+            "grille-signing-key-ed25519 AAAA",
+            &SealKey::generate().unwrap().to_text(),
+        ] {
             assert!(SigningKey::from_text(text).is_err(), "{text}");
         }
         assert!(SealKey::from_text(&signing.to_text()).is_err());
         for origin in ["", "a b", "a+b", "é", "a\"b", &"x".repeat(101)] {
             assert!(signing.verifier_key(origin).is_err(), "{origin}");
         }
-        for text in ["", "a+b", "a+00000000+AAAA", "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"] {
+        for text in ["", "a+b", "a+00000000+AAAA", "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"]
+        {
             assert!(VerifierKey::from_text(text).is_err(), "{text}");
         }
     }

@@ -10,14 +10,31 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod background;
 mod error;
+mod frame;
 mod keys;
+mod leaf;
+mod ledger;
+mod merkle;
+mod note;
+mod open;
 mod record;
+mod recording;
+mod seal;
+mod session;
 mod sha256;
+mod tiles;
+mod wal;
 
 pub use error::{OpenError, ReadError, Unwritable};
 pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
+pub use leaf::Leaf;
+pub use ledger::{Ledger, LedgerConfig, Status, Sync};
+pub use note::{Checkpoint, NoteError};
 pub use record::{
     AdminAction, By, ConfigChange, DecisionRecord, Denied, Gap, MaskSummary, MaskedColumn, NodeStart, Outcome,
     PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose, SessionOpen,
 };
+pub use recording::{Chunk, Direction, RecordingCaps};
+pub use session::{Position, SessionLog, digest_of};

@@ -1,0 +1,299 @@
+//! The two background threads: one syncs, the other hashes, signs and publishes what is synced.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::frame::{FrameReader, Next};
+use crate::ledger::Shared;
+use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
+use crate::note::{Checkpoint, LastSigned};
+use crate::tiles::{Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
+use crate::wal::unwritable;
+use crate::{SigningKey, Unwritable};
+
+/// A checkpoint is due after so many records.
+const RECORDS_PER_CHECKPOINT: u64 = 256;
+/// And after this time, if there was any.
+const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
+/// Checkpoints keep this distance, so that a storm of records does not become a storm of small files.
+const CHECKPOINT_DISTANCE: Duration = Duration::from_millis(100);
+/// A full disk is looked at again after this.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The running threads. Ends them when the last handle goes.
+pub(crate) struct Threads {
+    shared: Arc<Shared>,
+    running: Mutex<Vec<JoinHandle<()>>>,
+    /// Held while the ledger is open, so that no other process writes.
+    _lock: File,
+}
+
+impl Threads {
+    pub(crate) fn start(shared: Arc<Shared>, signer: Signer, lock: File) -> io::Result<Self> {
+        let threads = Self { shared: Arc::clone(&shared), running: Mutex::default(), _lock: lock };
+        let sync = std::thread::Builder::new().name("ledger-sync".to_owned()).spawn({
+            let shared = Arc::clone(&shared);
+            move || sync_loop(&shared)
+        })?;
+        threads.running.lock().push(sync);
+        let sign =
+            std::thread::Builder::new().name("ledger-sign".to_owned()).spawn(move || sign_loop(&shared, signer))?;
+        threads.running.lock().push(sign);
+        Ok(threads)
+    }
+
+    /// Ends both, after the work that they are at.
+    pub(crate) fn stop(&self) {
+        for (wish, wakes) in
+            [(&self.shared.syncer, &self.shared.syncer_wakes), (&self.shared.signer, &self.shared.signer_wakes)]
+        {
+            wish.lock().stop = true;
+            wakes.notify_all();
+        }
+        for thread in std::mem::take(&mut *self.running.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the ledger panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Sleeps while nothing is written; then syncs once per interval, or at once when somebody waits. While one sync runs,
+/// those who come meanwhile gather for the next.
+fn sync_loop(shared: &Shared) {
+    let mut last = Instant::now();
+    loop {
+        let mut wish = shared.syncer.lock();
+        while !wish.stop && !shared.is_dirty.load(Ordering::Acquire) {
+            shared.syncer_wakes.wait(&mut wish);
+        }
+        while !wish.stop && wish.size <= *shared.synced.borrow() {
+            let left = shared.interval().saturating_sub(last.elapsed());
+            if left.is_zero() || shared.syncer_wakes.wait_for(&mut wish, left).timed_out() {
+                break;
+            }
+        }
+        let stop = wish.stop;
+        drop(wish);
+        shared.is_dirty.store(false, Ordering::Release);
+        if let Err(why) = sync(shared) {
+            shared.stop_for_good(why.into());
+            return;
+        }
+        last = Instant::now();
+        if stop {
+            return;
+        }
+    }
+}
+
+fn sync(shared: &Shared) -> Result<(), String> {
+    let failed = |error: io::Error| format!("a sync below {} failed: {error}", shared.dir.display());
+    // Records first, keys second: a record is written after its key, so the keys taken here cover the records.
+    let (files, has_rotated, size) = shared.wal.lock().take_unsynced();
+    for file in shared.keys.lock().take_unsynced() {
+        file.sync_data().map_err(failed)?;
+    }
+    for file in files {
+        file.sync_data().map_err(failed)?;
+    }
+    if has_rotated {
+        File::open(shared.dir.join("wal")).and_then(|dir| dir.sync_all()).map_err(failed)?;
+    }
+    shared.synced.send_replace(size);
+    let _wish = shared.signer.lock();
+    shared.signer_wakes.notify_one();
+    Ok(())
+}
+
+/// Sleeps until a checkpoint is due.
+fn sign_loop(shared: &Shared, mut signer: Signer) {
+    let mut since: Option<Instant> = None;
+    loop {
+        let synced = {
+            let mut wish = shared.signer.lock();
+            loop {
+                if wish.stop {
+                    return;
+                }
+                let (synced, signed) = (*shared.synced.borrow(), signer.signed);
+                if synced <= signed {
+                    since = None;
+                    shared.signer_wakes.wait(&mut wish);
+                    continue;
+                }
+                let age = since.get_or_insert_with(Instant::now).elapsed();
+                let is_wanted = wish.size > signed && synced >= wish.size;
+                if is_wanted || synced - signed >= RECORDS_PER_CHECKPOINT || age >= CHECKPOINT_AGE {
+                    break synced;
+                }
+                shared.signer_wakes.wait_for(&mut wish, CHECKPOINT_AGE - age);
+            }
+        };
+        match signer.publish(shared, synced) {
+            Ok(()) => {
+                shared.signed.send_replace(signer.signed);
+                since = None;
+            }
+            Err(Halt::Stop) => return,
+            Err(Halt::Broken(why)) => {
+                shared.stop_for_good(why.into());
+                return;
+            }
+        }
+        let mut wish = shared.signer.lock();
+        let until = Instant::now() + CHECKPOINT_DISTANCE;
+        while !wish.stop && wish.size <= signer.signed {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || shared.signer_wakes.wait_for(&mut wish, left).timed_out() {
+                break;
+            }
+        }
+    }
+}
+
+/// Why nothing more is signed.
+enum Halt {
+    /// The ledger is being closed.
+    Stop,
+    /// Something is wrong with the files.
+    Broken(String),
+}
+
+/// Builds tiles out of the write-ahead log and signs what it has built. It reads the log back from its file: nothing
+/// waits in memory, however far it falls behind, and only what is really there gets signed.
+pub(crate) struct Signer {
+    dir: PathBuf,
+    key: SigningKey,
+    key_id: [u8; 4],
+    origin: String,
+    reader: FrameReader,
+    frontier: Frontier,
+    /// The entries of the bundle that is not full yet.
+    entries: Vec<u8>,
+    signed: u64,
+}
+
+impl Signer {
+    pub(crate) fn new(dir: &Path, key: SigningKey, key_id: [u8; 4], origin: String, edge: Edge, signed: u64) -> Self {
+        let Edge { reader, frontier, entries } = edge;
+        Self { dir: dir.to_owned(), key, key_id, origin, reader, frontier, entries, signed }
+    }
+
+    /// Takes in the records below `size`, then publishes a checkpoint over them.
+    fn publish(&mut self, shared: &Shared, size: u64) -> Result<(), Halt> {
+        self.build(shared, size)?;
+        for (level, number, hashes) in self.frontier.partial() {
+            let path = tile_path(&self.dir, Sort::Hashes(level), number, hashes.len());
+            write(shared, &path, &hashes_to_bytes(hashes), Durability::Derived)?;
+        }
+        let width = self.frontier.size() % TILE_WIDTH as u64;
+        if width > 0 {
+            let number = self.frontier.size() / TILE_WIDTH as u64;
+            let width = usize::try_from(width).expect("below 256");
+            let path = tile_path(&self.dir, Sort::Entries, number, width);
+            write(shared, &path, &self.entries, Durability::Derived)?;
+        }
+        let checkpoint =
+            Checkpoint { origin: self.origin.clone(), size: self.frontier.size(), root: self.frontier.root() };
+        let note = checkpoint.sign(&self.key, self.key_id);
+        let last = LastSigned { note, previous: self.signed };
+        write(shared, &self.dir.join("last_signed"), last.to_text().as_bytes(), Durability::Synced)?;
+        write(shared, &self.dir.join("checkpoint"), last.note.as_bytes(), Durability::Synced)?;
+        self.signed = checkpoint.size;
+        Ok(())
+    }
+
+    fn build(&mut self, shared: &Shared, size: u64) -> Result<(), Halt> {
+        while self.frontier.size() < size {
+            let path = self.reader.path();
+            let frame = match self.reader.next() {
+                Ok(Next::Frame(frame)) => frame,
+                Ok(Next::End { .. } | Next::Bad(_)) => {
+                    let why = format!("record {} cannot be read back from {}", self.frontier.size(), path.display());
+                    return Err(Halt::Broken(why));
+                }
+                Err(error) => return Err(Halt::Broken(format!("{} cannot be read back: {error}", path.display()))),
+            };
+            push_entry(&mut self.entries, frame.leaf);
+            let (dir, entries) = (&self.dir, &mut self.entries);
+            self.frontier.push(leaf_hash(frame.leaf), |tile| write_full(shared, dir, entries, &tile))?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a signer goes on.
+pub(crate) struct Edge {
+    pub(crate) reader: FrameReader,
+    pub(crate) frontier: Frontier,
+    pub(crate) entries: Vec<u8>,
+}
+
+/// Writes a full tile, and with one of the lowest level its entries. The partial tiles of the one before it go: readers
+/// of an older checkpoint have had a whole tile's time.
+fn write_full(shared: &Shared, dir: &Path, entries: &mut Vec<u8>, tile: &FullTile) -> Result<(), Halt> {
+    let sort = Sort::Hashes(tile.level);
+    write(shared, &tile_path(dir, sort, tile.number, TILE_WIDTH), &hashes_to_bytes(&tile.hashes), Durability::Derived)?;
+    drop_partial(dir, sort, tile.number);
+    if tile.level == 0 {
+        write(shared, &tile_path(dir, Sort::Entries, tile.number, TILE_WIDTH), entries, Durability::Derived)?;
+        drop_partial(dir, Sort::Entries, tile.number);
+        entries.clear();
+    }
+    Ok(())
+}
+
+fn drop_partial(dir: &Path, sort: Sort, full: u64) {
+    let Some(number) = full.checked_sub(1) else { return };
+    let one = tile_path(dir, sort, number, 1);
+    if let Some(partial) = one.parent()
+        && let Err(error) = fs::remove_dir_all(partial)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %partial.display(), %error, "an outdated partial tile stays");
+    }
+}
+
+/// Replaces a file. While the disk is full nothing is appended either, and this is tried again.
+fn write(shared: &Shared, path: &Path, bytes: &[u8], durability: Durability) -> Result<(), Halt> {
+    loop {
+        let error = match replace(path, bytes, durability) {
+            Ok(()) => {
+                shared.resume();
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        match unwritable(&path.into(), error) {
+            full @ Unwritable::Full { .. } => {
+                shared.suspend(full);
+                let mut wish = shared.signer.lock();
+                if !wish.stop {
+                    shared.signer_wakes.wait_for(&mut wish, RETRY);
+                }
+                if wish.stop {
+                    return Err(Halt::Stop);
+                }
+            }
+            Unwritable::Write { source, .. } => {
+                return Err(Halt::Broken(format!("{} could not be written: {source}", path.display())));
+            }
+            other => return Err(Halt::Broken(other.to_string())),
+        }
+    }
+}

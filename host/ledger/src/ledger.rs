@@ -1,0 +1,390 @@
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use grille_policy::{Digest, Epoch, SessionId};
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+
+use crate::background::Threads;
+use crate::seal::{KeyFile, ROW_BYTES};
+use crate::session::{Log, Position, SessionLog};
+use crate::sha256::sha256;
+use crate::tiles::{Durability, replace};
+use crate::wal::{Clock, Failed, Placed, Wal, unwritable};
+use crate::{OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
+
+/// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
+const POLICY_SETS: usize = 16;
+
+/// How a ledger is kept.
+#[derive(Debug, Clone)]
+pub struct LedgerConfig {
+    /// The directory. It is made if need be.
+    pub path: PathBuf,
+    /// The name of the log, `<cluster>/<node>`. None takes the one that the log already has, or `grille/<host name>`.
+    pub origin: Option<String>,
+    /// Signs checkpoints.
+    pub signing_key: SigningKey,
+    /// Wraps the keys of sessions.
+    pub seal_key: SealKey,
+    /// When records are synced.
+    pub sync: Sync,
+    /// How much of each result is kept.
+    pub recording_caps: RecordingCaps,
+}
+
+/// When records are synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// At this interval, and at once for whoever waits. Reads that were allowed do not wait.
+    Interval(Duration),
+    /// Everybody waits.
+    Strict,
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self::Interval(Duration::from_millis(100))
+    }
+}
+
+/// How far the ledger has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// The log's name.
+    pub origin: String,
+    /// Records written.
+    pub written: u64,
+    /// Records that survive a power loss.
+    pub synced: u64,
+    /// Records under a published checkpoint.
+    pub signed: u64,
+    /// Why nothing can be written.
+    pub trouble: Option<String>,
+}
+
+/// The ledger of this node. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl Ledger {
+    /// Opens or makes the ledger: derives the tree from the write-ahead log, cuts a torn tail, and refuses to go on
+    /// from anything that contradicts the last signed checkpoint.
+    pub fn open(config: LedgerConfig) -> Result<Self, OpenError> {
+        crate::open::open(config)
+    }
+
+    pub(crate) const fn from_parts(shared: Arc<Shared>, threads: Arc<Threads>) -> Self {
+        Self { shared, threads }
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// Begins a session and writes its opening.
+    pub fn session(&self, open: SessionOpen<'_>) -> Result<SessionLog, Unwritable> {
+        let facts = &open.facts;
+        let mut log = Log::begin(&self.shared, facts.id, Some(&facts.subject), Some(&facts.target))?;
+        log.write(&self.shared, &Record::SessionOpen(open), &[])?;
+        Ok(SessionLog::new(self.clone(), log, self.shared.caps))
+    }
+
+    /// Writes a record of the node itself: changes, review events, reads, admin actions, denied callers.
+    pub fn admin(&self, record: &Record<'_>) -> Result<Position, Unwritable> {
+        let mut node = self.shared.node.lock();
+        node.as_mut().ok_or(Unwritable::Closed)?.write(&self.shared, record, &[])
+    }
+
+    /// Waits until the record survives a power loss. All who wait share one sync.
+    pub async fn durable(&self, position: Position) -> Result<(), Unwritable> {
+        let mut synced = self.shared.synced.subscribe();
+        if *synced.borrow_and_update() > position.index {
+            return Ok(());
+        }
+        self.shared.sync_soon(position.index + 1);
+        loop {
+            self.shared.check_storage()?;
+            synced.changed().await.map_err(|_| Unwritable::Closed)?;
+            if *synced.borrow_and_update() > position.index {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When records are synced: in strict mode the paths wait for [`durable`](Self::durable) before every forward.
+    #[must_use]
+    pub fn sync(&self) -> Sync {
+        self.shared.sync
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// The key that checks the checkpoints.
+    #[must_use]
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.shared.verifier_key
+    }
+
+    /// How far it has come.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            origin: self.shared.origin.to_string(),
+            written: self.shared.wal.lock().written(),
+            synced: *self.shared.synced.borrow(),
+            signed: *self.shared.signed.borrow(),
+            trouble: self.shared.check().err().map(|error| error.to_string()),
+        }
+    }
+
+    /// Keeps a component under its digest, so that decisions can be run again: `plugins/<sha256>.wasm`.
+    pub fn keep_plugin(&self, component: &[u8]) -> Result<Digest, Unwritable> {
+        let digest = Digest(sha256(component));
+        let path = self.shared.dir.join("plugins").join(format!("{digest}.wasm"));
+        if !path.exists() {
+            replace(&path, component, Durability::Synced).map_err(|error| unwritable(&path.into(), error))?;
+        }
+        Ok(digest)
+    }
+
+    /// Writes `node.stop`, syncs, signs and publishes everything, and lets go of the directory.
+    pub async fn shutdown(&self) -> Result<(), Unwritable> {
+        let last = {
+            let mut node = self.shared.node.lock();
+            let Some(mut log) = node.take() else { return Err(Unwritable::Closed) };
+            log.write(&self.shared, &Record::NodeStop {}, &[])?
+        };
+        self.shared.close();
+        self.durable(last).await?;
+        let mut signed = self.shared.signed.subscribe();
+        self.shared.sign_soon(last.index + 1);
+        while *signed.borrow_and_update() <= last.index {
+            self.shared.check_storage()?;
+            signed.changed().await.map_err(|_| Unwritable::Closed)?;
+        }
+        let threads = Arc::clone(&self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.stop()).await;
+        joined.map_err(|_| Unwritable::Stopped { why: "a background thread of the ledger panicked".into() })
+    }
+}
+
+/// Bits of [`Shared::state`].
+const SUSPENDED: u8 = 1;
+const STOPPED: u8 = 2;
+const CLOSED: u8 = 4;
+
+/// What all handles and both background threads share.
+pub(crate) struct Shared {
+    pub(crate) dir: PathBuf,
+    origin: Arc<str>,
+    verifier_key: VerifierKey,
+    seal_key: SealKey,
+    sync: Sync,
+    caps: RecordingCaps,
+    pub(crate) wal: Mutex<Wal>,
+    pub(crate) keys: Mutex<KeyFile>,
+    clock: Clock,
+    node: Mutex<Option<Log>>,
+    policies: Mutex<VecDeque<(Epoch, String)>>,
+    /// The constants above; zero where all is well, so that appending costs one load.
+    state: AtomicU8,
+    trouble: Mutex<Option<Unwritable>>,
+    /// Whether something was written since the last sync began.
+    pub(crate) is_dirty: AtomicBool,
+    pub(crate) syncer: Mutex<Wish>,
+    pub(crate) syncer_wakes: Condvar,
+    pub(crate) signer: Mutex<Wish>,
+    pub(crate) signer_wakes: Condvar,
+    /// How many records are synced, and under a published checkpoint.
+    pub(crate) synced: watch::Sender<u64>,
+    pub(crate) signed: watch::Sender<u64>,
+}
+
+/// What a background thread is asked for.
+#[derive(Default)]
+pub(crate) struct Wish {
+    /// Records below this are wanted at once.
+    pub(crate) size: u64,
+    pub(crate) stop: bool,
+}
+
+/// What [`Shared`] is made of.
+pub(crate) struct Parts {
+    pub(crate) config: LedgerConfig,
+    pub(crate) origin: Arc<str>,
+    pub(crate) verifier_key: VerifierKey,
+    pub(crate) wal: Wal,
+    pub(crate) keys: KeyFile,
+    pub(crate) signed: u64,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, origin, verifier_key, wal, keys, signed } = parts;
+        Self {
+            dir: config.path,
+            origin,
+            verifier_key,
+            seal_key: config.seal_key,
+            sync: config.sync,
+            caps: config.recording_caps,
+            clock: wal.clock(),
+            synced: watch::Sender::new(wal.written()),
+            signed: watch::Sender::new(signed),
+            wal: Mutex::new(wal),
+            keys: Mutex::new(keys),
+            node: Mutex::new(None),
+            policies: Mutex::new(VecDeque::new()),
+            state: AtomicU8::new(0),
+            trouble: Mutex::new(None),
+            is_dirty: AtomicBool::new(false),
+            syncer: Mutex::default(),
+            syncer_wakes: Condvar::new(),
+            signer: Mutex::default(),
+            signer_wakes: Condvar::new(),
+        }
+    }
+
+    /// Begins the chain of the node's own records.
+    pub(crate) fn begin_node(&self, first: &[Record<'_>]) -> Result<(), Unwritable> {
+        let mut random = [0; 4];
+        rand::fill(&mut random).map_err(|_| Unwritable::Unsealable { why: "no random number".into() })?;
+        let id = SessionId::mint(self.clock.now().0 / 1000, u32::from_be_bytes(random));
+        let mut log = Log::begin(self, id, None, None)?;
+        for record in first {
+            log.write(self, record, &[])?;
+        }
+        *self.node.lock() = Some(log);
+        Ok(())
+    }
+
+    pub(crate) fn origin(&self) -> Arc<str> {
+        Arc::clone(&self.origin)
+    }
+
+    pub(crate) const fn seal_key(&self) -> &SealKey {
+        &self.seal_key
+    }
+
+    pub(crate) fn interval(&self) -> Duration {
+        match self.sync {
+            Sync::Interval(interval) => interval,
+            Sync::Strict => Duration::from_millis(100),
+        }
+    }
+
+    pub(crate) fn mono(&self) -> u64 {
+        self.clock.mono()
+    }
+
+    /// Whether anything may be written.
+    pub(crate) fn check(&self) -> Result<(), Unwritable> {
+        if self.state.load(Ordering::Acquire) == 0 {
+            return Ok(());
+        }
+        self.check_storage()?;
+        Err(Unwritable::Closed)
+    }
+
+    /// Whether the background can do its work, also while the ledger closes.
+    pub(crate) fn check_storage(&self) -> Result<(), Unwritable> {
+        if self.state.load(Ordering::Acquire) & (SUSPENDED | STOPPED) == 0 {
+            return Ok(());
+        }
+        Err(self.trouble.lock().clone().unwrap_or(Unwritable::Closed))
+    }
+
+    /// Writes a frame, and sees to it that it will be synced.
+    pub(crate) fn place(&self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<Placed, Unwritable> {
+        let placed = self.wal.lock().append(frame, leaf_at, sealed_crc).map_err(|failed| match failed {
+            Failed::Once(unwritable) => unwritable,
+            Failed::ForGood(why) => self.stop_for_good(why),
+        })?;
+        if !self.is_dirty.swap(true, Ordering::AcqRel) {
+            let _wish = self.syncer.lock();
+            self.syncer_wakes.notify_one();
+        }
+        Ok(placed)
+    }
+
+    pub(crate) fn keep_key(&self, row: &[u8; ROW_BYTES]) -> Result<String, Unwritable> {
+        let path: Arc<Path> = self.dir.join("keys").into();
+        self.keys.lock().add(row).map_err(|error| unwritable(&path, error))
+    }
+
+    pub(crate) fn policy_digest(&self, epoch: Epoch) -> Option<String> {
+        self.policies.lock().iter().find(|(known, _)| *known == epoch).map(|(_, digest)| digest.clone())
+    }
+
+    pub(crate) fn note_policies(&self, epoch: Epoch, digest: String) {
+        let mut policies = self.policies.lock();
+        policies.push_front((epoch, digest));
+        policies.truncate(POLICY_SETS);
+    }
+
+    pub(crate) fn sync_soon(&self, size: u64) {
+        let mut wish = self.syncer.lock();
+        wish.size = wish.size.max(size);
+        self.syncer_wakes.notify_one();
+    }
+
+    pub(crate) fn sign_soon(&self, size: u64) {
+        let mut wish = self.signer.lock();
+        wish.size = wish.size.max(size);
+        self.signer_wakes.notify_one();
+    }
+
+    /// Nothing is written from here on.
+    fn close(&self) {
+        self.state.fetch_or(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Nothing is written until the node has restarted.
+    pub(crate) fn stop_for_good(&self, why: Arc<str>) -> Unwritable {
+        tracing::error!(%why, "the ledger stopped");
+        let unwritable = Unwritable::Stopped { why };
+        *self.trouble.lock() = Some(unwritable.clone());
+        self.state.fetch_or(STOPPED, Ordering::AcqRel);
+        self.wake_waiters();
+        unwritable
+    }
+
+    /// Nothing is written until [`resume`](Self::resume).
+    pub(crate) fn suspend(&self, why: Unwritable) {
+        let mut trouble = self.trouble.lock();
+        if self.state.load(Ordering::Acquire) & STOPPED != 0 {
+            return;
+        }
+        if self.state.fetch_or(SUSPENDED, Ordering::AcqRel) & SUSPENDED == 0 {
+            tracing::error!(%why, "the ledger cannot go on for now");
+        }
+        *trouble = Some(why);
+        drop(trouble);
+        self.wake_waiters();
+    }
+
+    pub(crate) fn resume(&self) {
+        if self.state.load(Ordering::Acquire) & SUSPENDED != 0 {
+            self.state.fetch_and(!SUSPENDED, Ordering::AcqRel);
+            tracing::info!("the ledger goes on");
+        }
+    }
+
+    fn wake_waiters(&self) {
+        self.synced.send_modify(|_| {});
+        self.signed.send_modify(|_| {});
+    }
+}

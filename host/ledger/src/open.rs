@@ -1,0 +1,263 @@
+//! Opening: the tree is derived from the write-ahead log again, a torn tail is cut, and what was signed must still hold.
+
+use std::borrow::Cow;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use grille_policy::Digest;
+
+use crate::background::{Edge, Signer, Threads};
+use crate::frame::{FrameReader, Next, segment_path};
+use crate::ledger::{Ledger, LedgerConfig, Parts, Shared};
+use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
+use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
+use crate::seal::KeyFile;
+use crate::sha256::Sha256;
+use crate::tiles::{Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
+use crate::wal::{Clock, Wal};
+use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
+
+pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
+    let dir = config.path.clone();
+    for part in ["wal", "keys", "tile", "plugins"] {
+        let path = dir.join(part);
+        fs::create_dir_all(&path).map_err(|source| OpenError::Io { action: "make", path, source })?;
+    }
+    let lock = lock(&dir)?;
+    let origin = origin(&config)?;
+    let verifier_key = config.signing_key.verifier_key(&origin)?;
+    let last = last_signed(&dir, &verifier_key)?;
+    let signed = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
+    let Scan { edge, segment, offset, recovered } = scan(&dir, last.as_ref().map(|(checkpoint, _)| checkpoint))?;
+    let size = edge.frontier.size();
+
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    let path = segment_path(&dir, segment);
+    let wal = Wal::resume(&dir, segment, offset, size, Clock::start()).map_err(io("go on with", &path))?;
+    let reader = FrameReader::open_at(&dir, segment, wal.offset(), size).map_err(io("read", &path))?;
+    let keys = KeyFile::open(&dir).map_err(io("open the wrapped keys in", &dir.join("keys")))?;
+    let path = dir.join("log.vkey");
+    replace(&path, format!("{verifier_key}\n").as_bytes(), Durability::Synced).map_err(io("write", &path))?;
+    if let Some((_, note)) = &last {
+        let path = dir.join("checkpoint");
+        if fs::read(&path).ok().as_deref() != Some(note.as_bytes()) {
+            replace(&path, note.as_bytes(), Durability::Synced).map_err(io("write", &path))?;
+        }
+    }
+
+    let edge = Edge { reader, ..edge };
+    let signer = Signer::new(&dir, config.signing_key.clone(), verifier_key.id(), origin.clone(), edge, signed);
+    let origin: Arc<str> = origin.into();
+    let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed }));
+    let threads = Threads::start(Arc::clone(&shared), signer, lock).map_err(io("start the threads of", &dir))?;
+    let mut first = vec![Record::NodeStart(NodeStart {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        size,
+        checkpoint: last.map(|(_, note)| Cow::Owned(note)),
+    })];
+    first.extend(recovered.map(Record::Recovered));
+    shared.begin_node(&first)?;
+    Ok(Ledger::from_parts(shared, Arc::new(threads)))
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let path = dir.join("lock");
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|source| OpenError::Io { action: "open", path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(OpenError::Io { action: "lock", path, source }),
+    }
+}
+
+/// The name of the log: it never changes while there is one.
+fn origin(config: &LedgerConfig) -> Result<String, OpenError> {
+    let path = config.path.join("log.vkey");
+    let found = match fs::read_to_string(&path) {
+        Ok(text) => Some(VerifierKey::from_text(&text)?.origin().to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => return Err(OpenError::Io { action: "read", path, source }),
+    };
+    match (found, &config.origin) {
+        (Some(found), Some(configured)) if found != *configured => {
+            Err(OpenError::Origin { path: config.path.clone(), found, configured: configured.clone() })
+        }
+        (Some(found), _) => Ok(found),
+        (None, Some(configured)) => Ok(configured.clone()),
+        (None, None) => {
+            let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let name = name.trim();
+            Ok(format!("grille/{}", if crate::keys::is_origin(name) { name } else { "localhost" }))
+        }
+    }
+}
+
+/// The newest checkpoint that was signed, with its note. Nothing older and nothing else is ever signed again.
+fn last_signed(dir: &Path, key: &VerifierKey) -> Result<Option<(Checkpoint, String)>, OpenError> {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some((path, text))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(OpenError::Io { action: "read", path, source }),
+        }
+    };
+    let open = |path: &Path, note: &str| match Checkpoint::open(note, key) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(NoteError::Unsigned) => Err(OpenError::ForeignKey { path: path.to_owned() }),
+        Err(NoteError::Origin) => Err(OpenError::Origin {
+            path: dir.to_owned(),
+            found: Checkpoint::peek(note).map(|checkpoint| checkpoint.origin).unwrap_or_default(),
+            configured: key.origin().to_owned(),
+        }),
+        Err(error) => Err(backwards(dir, format!("{}: {error}", path.display()))),
+    };
+    let published = match read("checkpoint")? {
+        Some((path, note)) => Some((open(&path, &note)?, note)),
+        None => None,
+    };
+    let Some((path, text)) = read("last_signed")? else { return Ok(published) };
+    let last = LastSigned::parse(&text).ok_or_else(|| backwards(dir, format!("{} is damaged", path.display())))?;
+    let checkpoint = open(&path, &last.note)?;
+    if let Some((published, _)) = published
+        && (published.size > checkpoint.size || published.size == checkpoint.size && published != checkpoint)
+    {
+        let why = format!(
+            "a checkpoint over {} records is published, but the last signed one covers {}",
+            published.size, checkpoint.size
+        );
+        return Err(backwards(dir, why));
+    }
+    Ok(Some((checkpoint, last.note)))
+}
+
+struct Scan {
+    edge: Edge,
+    /// Where the log goes on.
+    segment: u32,
+    offset: u64,
+    recovered: Option<Recovered>,
+}
+
+fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
+    let signed = last.map_or(0, |last| last.size);
+    let first = segment_path(dir, 0);
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
+    if !first.exists() {
+        if signed > 0 {
+            return Err(backwards(dir, format!("{signed} records were signed and {} is missing", first.display())));
+        }
+        File::create(&first).map_err(io("make", &first))?;
+    }
+    let mut reader = FrameReader::open(dir).map_err(io("read", &first))?;
+    let mut frontier = Frontier::default();
+    let mut entries = Vec::new();
+    let torn = loop {
+        let path = reader.path();
+        match reader.next().map_err(io("read", &path))? {
+            Next::Frame(frame) => {
+                push_entry(&mut entries, frame.leaf);
+                frontier.push(leaf_hash(frame.leaf), |tile| {
+                    let bytes = hashes_to_bytes(&tile.hashes);
+                    let end = (tile.number + 1) << (8 * (u32::from(tile.level) + 1));
+                    restore(&tile_path(dir, Sort::Hashes(tile.level), tile.number, TILE_WIDTH), &bytes, end > signed)?;
+                    if tile.level == 0 {
+                        restore(&tile_path(dir, Sort::Entries, tile.number, TILE_WIDTH), &entries, end > signed)?;
+                        entries.clear();
+                    }
+                    Ok::<_, OpenError>(())
+                })?;
+                if let Some(last) = last
+                    && last.size == frontier.size()
+                    && last.root != frontier.root()
+                {
+                    let (is, was) = (show_root(&frontier.root()), show_root(&last.root));
+                    let why = format!("the first {} records have the root {is}, and {was} was signed", last.size);
+                    return Err(backwards(dir, why));
+                }
+            }
+            Next::End { torn } => break torn > 0,
+            Next::Bad(bad) => {
+                let why = format!("record {} in {} is damaged at byte {}", frontier.size(), path.display(), bad.offset);
+                if frontier.size() < signed {
+                    return Err(backwards(dir, format!("{why}, and {signed} records were signed")));
+                }
+                break true;
+            }
+        }
+    };
+    if frontier.size() < signed {
+        let why = format!("it holds {} records, and {signed} were signed", frontier.size());
+        return Err(backwards(dir, why));
+    }
+    let (segment, offset) = (reader.segment(), reader.offset());
+    let recovered =
+        if torn { Some(cut(dir, segment, offset).map_err(io("cut the torn tail of", &reader.path()))?) } else { None };
+    Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, recovered })
+}
+
+/// Writes a tile that is missing; one that is there and covered by a signature is left for `verify` to judge.
+fn restore(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), OpenError> {
+    if !overwrite && path.exists() {
+        return Ok(());
+    }
+    replace(path, bytes, Durability::Derived).map_err(|source| OpenError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Moves everything from `offset` of `segment` on out of the log, into `cut/`: nothing is thrown away.
+fn cut(dir: &Path, segment: u32, offset: u64) -> io::Result<Recovered> {
+    let cut_dir = dir.join("cut");
+    fs::create_dir_all(&cut_dir)?;
+    let mut kept = File::create(cut_dir.join(format!("{segment:08}-{offset}")))?;
+    let mut hash = Sha256::new();
+    let mut bytes = 0;
+    let mut buffer = vec![0; 64 << 10];
+    let mut number = segment;
+    loop {
+        let path = segment_path(dir, number);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+            Err(error) => return Err(error),
+        };
+        if number == segment {
+            file.seek(SeekFrom::Start(offset))?;
+        }
+        loop {
+            let read = file.read(&mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            hash.update(&buffer[..read]);
+            kept.write_all(&buffer[..read])?;
+            bytes += read as u64;
+        }
+        number += 1;
+    }
+    kept.sync_all()?;
+    File::open(&cut_dir)?.sync_all()?;
+    // Later segments first: the log never has a hole, whenever this is interrupted.
+    for later in (segment + 1..number).rev() {
+        fs::remove_file(segment_path(dir, later))?;
+    }
+    tracing::warn!(segment, offset, bytes, "a torn tail of the ledger was cut and kept under cut/");
+    Ok(Recovered { segment, offset, bytes, digest: Digest(hash.finish()) })
+}
+
+fn backwards(dir: &Path, why: String) -> OpenError {
+    OpenError::Backwards { path: dir.to_owned(), why }
+}

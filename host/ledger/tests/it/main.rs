@@ -1,0 +1,4 @@
+//! The ledger as other rooms use it, on a real file system.
+
+mod support;
+mod write;
