@@ -8,6 +8,7 @@
 
 mod components;
 mod demo;
+mod fuzz;
 mod python;
 mod shell;
 mod suite;
@@ -36,6 +37,8 @@ enum Command {
     Test(TestArgs),
     /// Build the policies and the guests of the tests to target/components
     Components,
+    /// Every fuzz target in turn, on the stable toolchain
+    Fuzz(FuzzArgs),
     /// The rules of the house: storeys, who may know wasmtime, file length, words
     Tidy,
 }
@@ -60,6 +63,13 @@ struct TestArgs {
     yes: bool,
 }
 
+#[derive(Args)]
+struct FuzzArgs {
+    /// Time for each target; 0 only repeats the seeds and what earlier runs learned
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Demo(args) => root().and_then(|root| demo::run(&root, args.check, args.yes)),
@@ -68,6 +78,7 @@ fn main() -> ExitCode {
             components::build(&root)?.iter().for_each(|path| println!("{}", path.display()));
             Ok(ExitCode::SUCCESS)
         }),
+        Command::Fuzz(args) => root().and_then(|root| fuzz::run(&root, args.seconds)).map(|()| ExitCode::SUCCESS),
         Command::Tidy => root().and_then(|root| tidy::run(&root)),
     };
     done.unwrap_or_else(|error| {

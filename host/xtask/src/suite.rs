@@ -10,10 +10,13 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use crate::shell::{cargo, on_path, read, run as run_command, say, target_dir};
-use crate::{python, system, tidy};
+use crate::{fuzz, python, system, tidy};
 
 /// Workspaces of their own: guests and their SDK.
 const GUEST_WORKSPACES: [&str; 2] = ["plugins", "sdk/rust"];
+/// Time for each fuzz target: enough to repeat what is known and to notice a parser that broke. Long runs are a person's
+/// or a night's choice.
+const FUZZ_SECONDS: u64 = 10;
 
 pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     system::prepare(if quick { &system::QUICK } else { &system::TEST }, yes)?;
@@ -41,6 +44,7 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], |command| {
         command.env("GRILLE_BIN", &grille).env("GRILLE_PYTHON", &python);
     })?;
+    fuzz::run(root, FUZZ_SECONDS)?;
     deny(root)?;
     say("all of it holds");
     Ok(ExitCode::SUCCESS)
