@@ -1,0 +1,73 @@
+use std::net::IpAddr;
+use std::time::Duration;
+
+use openidconnect::{HttpRequest, HttpResponse};
+
+/// The way to issuers: short, small, and never redirected.
+#[derive(Debug, Clone)]
+pub struct Http(reqwest::Client);
+
+/// Why a request to an issuer failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The client cannot be built.
+    #[error("set up the HTTP client")]
+    Setup(#[source] reqwest::Error),
+    /// An address that is not to be trusted.
+    #[error("{0} is neither https nor on loopback")]
+    Insecure(String),
+    /// The network.
+    #[error("request failed")]
+    Request(#[from] reqwest::Error),
+    /// More than an issuer has to say.
+    #[error("the answer of {0} is longer than {BODY_MAX} bytes")]
+    TooLong(String),
+}
+
+impl Http {
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn new() -> Result<Self, HttpError> {
+        let client = reqwest::Client::builder()
+            .timeout(PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .user_agent(concat!("grille/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(HttpError::Setup)?;
+        Ok(Self(client))
+    }
+
+    /// The adapter that openidconnect asks for.
+    pub(crate) async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let request = reqwest::Request::try_from(request)?;
+        let url = request.url().clone();
+        let on_loopback = url.host_str().is_some_and(is_loopback);
+        if url.scheme() != "https" && !(url.scheme() == "http" && on_loopback) {
+            return Err(HttpError::Insecure(url.to_string()));
+        }
+        let mut answer = self.0.execute(request).await?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            if body.len() + chunk.len() > BODY_MAX {
+                return Err(HttpError::TooLong(url.to_string()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let mut response = HttpResponse::new(body);
+        *response.status_mut() = answer.status();
+        response.headers_mut().extend(std::mem::take(answer.headers_mut()));
+        Ok(response)
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Somebody waits at a login prompt; the whole exchange, body included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A large provider's key set has a few dozen KiB.
+const BODY_MAX: usize = 1 << 20;
