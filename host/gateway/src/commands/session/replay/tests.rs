@@ -105,7 +105,7 @@ fn what_is_not_kept_is_said() {
     let mut wire = BytesMut::new();
     patients(&mut wire, Format::Text, &[[Some(b"7"), Some(b"[redacted]")], [Some(b"12"), None]]);
     let elided = Moment::Elided { at_ms: 3, rows: 9, bytes: 99 };
-    let text = play(&[shown(&wire[..wire.len() - 20]), elided]);
+    let text = play(&[shown(&wire[..wire.len() - 25]), elided]);
     assert!(text.ends_with(" [redacted]\n-- (9 more rows, 99 bytes: shown then, not kept)\n"), "{text}");
 }
 
