@@ -1,15 +1,18 @@
 //! A recording as psql would have shown it: tables, command tags, errors, notices.
 
+mod pipeline;
+
 use std::fmt::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grille_admin::view::Moment;
 use grille_pg_codec::Format;
-use grille_pg_codec::backend::{DataRow, Message, Report, RowDescription, TransactionStatus, field};
+use grille_pg_codec::backend::{DataRow, Message, Report, TransactionStatus, field};
 use grille_pg_codec::frame::{Frames, INSPECTED_MAX};
 
 use super::super::table::{harmless, time};
+use pipeline::{Column, Pipeline, columns};
 
 /// So many rows are aligned together, as psql does with FETCH_COUNT; the memory of a replay does not grow with results.
 const ROWS_ALIGNED: usize = 10_000;
@@ -26,12 +29,7 @@ pub(crate) struct Replay {
     /// Rows of this result that are printed already.
     printed: u64,
     has_result: bool,
-}
-
-struct Column {
-    name: String,
-    type_oid: u32,
-    format: Format,
+    pipeline: Pipeline,
 }
 
 /// When a moment was, where it says.
@@ -39,6 +37,7 @@ pub(super) const fn at_ms(moment: &Moment) -> Option<u64> {
     match moment {
         Moment::Opened { .. } | Moment::Broken { .. } => None,
         Moment::Asked { at_ms, .. }
+        | Moment::Sent { at_ms, .. }
         | Moment::Shown { at_ms, .. }
         | Moment::Elided { at_ms, .. }
         | Moment::Ended { at_ms, .. }
@@ -65,6 +64,12 @@ impl Replay {
                 };
                 let end = if text.trim_end().ends_with(';') { "" } else { ";" };
                 harmless(&format!("{}{sign} {}{end}\n", self.prompt, text.trim_end()))
+            }
+            Moment::Sent { data, .. } => {
+                if let Ok(bytes) = STANDARD.decode(data) {
+                    self.pipeline.sent(&bytes);
+                }
+                String::new()
             }
             Moment::Shown { data, .. } => match STANDARD.decode(data) {
                 Ok(bytes) => self.show(&bytes),
@@ -126,14 +131,21 @@ impl Replay {
 
     fn message(&mut self, message: Message<'_>, text: &mut String) {
         match message {
-            Message::RowDescription(shape) => self.begin_result(&shape),
+            Message::RowDescription(shape) => {
+                let columns = columns(&shape);
+                if self.pipeline.shape(&columns) {
+                    self.begin_result(columns);
+                }
+            }
             Message::DataRow(row) => {
+                self.begin_prepared();
                 self.add(row);
                 if self.rows.len() >= ROWS_ALIGNED {
                     text.push_str(&self.rows_text());
                 }
             }
             Message::CommandComplete(tag) => {
+                self.begin_prepared();
                 if self.has_result {
                     text.push_str(&self.flush());
                     let rows = self.printed;
@@ -142,37 +154,53 @@ impl Replay {
                     text.push_str(&harmless(&format!("{}\n", String::from_utf8_lossy(tag.bytes()))));
                 }
                 self.end_result();
+                self.pipeline.end();
             }
-            Message::PortalSuspended => text.push_str(&self.flush()),
+            Message::PortalSuspended | Message::EmptyQuery => {
+                text.push_str(&self.flush());
+                self.end_result();
+                self.pipeline.end();
+            }
+            Message::ParseComplete | Message::BindComplete | Message::CloseComplete | Message::NoData => {
+                self.pipeline.receipt();
+            }
             Message::Error(report) => {
                 text.push_str(&self.finish());
                 text.push_str(&complaint(report));
+                self.pipeline.error();
             }
             Message::Notice(report) => text.push_str(&complaint(report)),
             Message::CopyData(data) => text.push_str(&harmless(&String::from_utf8_lossy(data))),
             Message::ReadyForQuery(status) => {
                 text.push_str(&self.finish());
                 self.status = Some(status);
+                self.pipeline.ready();
             }
             Message::Notification(note) => {
                 let channel = String::from_utf8_lossy(note.channel);
                 let payload = String::from_utf8_lossy(note.payload);
-                text.push_str(&harmless(&format!(
-                    "Asynchronous notification \"{channel}\" with payload \"{payload}\"\n"
-                )));
+                let line = format!("Asynchronous notification \"{channel}\" with payload \"{payload}\"\n");
+                text.push_str(&harmless(&line));
             }
             _ => {}
         }
     }
 
-    fn begin_result(&mut self, shape: &RowDescription<'_>) {
+    /// A result under a description that came earlier.
+    fn begin_prepared(&mut self) {
+        if !self.has_result
+            && let Some(columns) = self.pipeline.result()
+        {
+            self.begin_result(columns);
+        }
+    }
+
+    fn begin_result(&mut self, columns: Vec<Column>) {
         self.end_result();
-        let column = |field: grille_pg_codec::backend::Field<'_>| Column {
-            name: cell(&String::from_utf8_lossy(field.name)),
-            type_oid: field.type_oid,
-            format: field.format,
-        };
-        self.columns = shape.fields().map(column).collect();
+        self.columns = columns;
+        for column in &mut self.columns {
+            column.name = cell(&column.name);
+        }
         self.has_result = true;
     }
 
@@ -238,11 +266,12 @@ impl Replay {
     }
 }
 
-/// An error or a notice, as psql words it.
+/// An error or a notice, as psql words it with `VERBOSITY verbose`: an auditor wants the SQLSTATE.
 fn complaint(report: Report<'_>) -> String {
     let get = |code| report.get(code).map(String::from_utf8_lossy);
     let severity = get(field::SEVERITY).unwrap_or_default();
-    let mut text = format!("{severity}:  {}\n", get(field::MESSAGE).unwrap_or_default());
+    let code = get(field::SQLSTATE).filter(|code| code != "00000").map(|code| format!("{code}: ")).unwrap_or_default();
+    let mut text = format!("{severity}:  {code}{}\n", get(field::MESSAGE).unwrap_or_default());
     for (name, code) in [("DETAIL", field::DETAIL), ("HINT", field::HINT), ("CONTEXT", field::WHERE)] {
         if let Some(value) = get(code) {
             text.push_str(&format!("{name}:  {value}\n"));

@@ -1,6 +1,7 @@
 use bytes::BytesMut;
 use grille_pg_codec::backend::Field;
 use grille_pg_codec::encode;
+use grille_pg_codec::frontend::Target;
 use grille_policy::{DecisionId, SessionId};
 
 use super::*;
@@ -93,7 +94,7 @@ BEGIN
 =*> delete from visits;
 NOTICE:  held as r-1
 HINT:  wait
-ERROR:  no \\u001b[2J
+ERROR:  42501: no \\u001b[2J
 DETAIL:  DELETE without WHERE
 =!> select 1;
 ";
@@ -155,4 +156,65 @@ fn garbage_is_said_to_be_garbage() {
     encode::ready_for_query(&mut wire, TransactionStatus::Idle);
     wire[5] = b'?';
     assert!(play(&[shown(&wire)]).starts_with("-- ("));
+}
+
+#[test]
+fn prepared_results_have_headings_and_types() {
+    let sent = |write: &dyn Fn(&mut BytesMut)| {
+        let mut wire = BytesMut::new();
+        write(&mut wire);
+        Moment::Sent { at_ms: 1, data: STANDARD.encode(&wire) }
+    };
+    let execute = |wire: &mut BytesMut| {
+        let none = std::iter::empty::<Option<&[u8]>>();
+        encode::bind(wire, b"", b"s1", [].into_iter(), none, [Format::Binary].into_iter()).unwrap();
+        encode::execute(wire, b"", 0).unwrap();
+        encode::sync(wire);
+    };
+    let prepare = sent(&|wire| {
+        encode::parse(wire, b"s1", b"select id from patients", &[]).unwrap();
+        encode::describe(wire, Target::Statement(b"s1")).unwrap();
+        encode::sync(wire);
+    });
+    let mut prepared = BytesMut::new();
+    encode::parse_complete(&mut prepared);
+    encode::parameter_description(&mut prepared, &[]).unwrap();
+    encode::row_description(&mut prepared, [column("id", 23, Format::Text)].into_iter()).unwrap();
+    encode::ready_for_query(&mut prepared, TransactionStatus::Idle);
+    let ran = |rows: &[[u8; 4]]| {
+        let mut wire = BytesMut::new();
+        encode::bind_complete(&mut wire);
+        for value in rows {
+            row(&mut wire, &[Some(value)]);
+        }
+        encode::command_complete(&mut wire, &format!("SELECT {}", rows.len())).unwrap();
+        encode::ready_for_query(&mut wire, TransactionStatus::Idle);
+        wire
+    };
+    let mut failed = BytesMut::new();
+    encode::error_response(&mut failed, &[(b'S', "ERROR"), (b'C', "42501"), (b'M', "no")]).unwrap();
+    encode::ready_for_query(&mut failed, TransactionStatus::Idle);
+    // As the digits of a text, these four bytes would read 1234.
+    let moments = [
+        prepare,
+        shown(&prepared),
+        sent(&execute),
+        shown(&ran(&[*b"1234"])),
+        sent(&execute),
+        shown(&failed),
+        sent(&execute),
+        shown(&ran(&[])),
+    ];
+    let expected = "    id
+-----------
+ 825373492
+(1 row)
+
+ERROR:  42501: no
+ id
+----
+(0 rows)
+
+";
+    assert_eq!(play(&moments), expected);
 }
