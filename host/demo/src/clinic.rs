@@ -52,6 +52,12 @@ pub struct Passwords {
     pub dba: String,
 }
 
+impl std::fmt::Debug for Passwords {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passwords")
+    }
+}
+
 /// Makes the clinic in a fresh cluster, unless it is there already, and sets the passwords of the two logins.
 ///
 /// # Errors

@@ -55,7 +55,8 @@ pub const ACCOUNTS: [Account; 4] = [
         name: "reviewer",
         subject: "reviewer",
         agent: None,
-        groups: &["reviewers", "auditors", "ops"],
+        // A reviewer who also works with the data, so that the tour can show that nobody approves their own request.
+        groups: &["reviewers", "auditors", "ops", "data-analysts"],
         algorithm: Algorithm::RS256,
     },
     Account {

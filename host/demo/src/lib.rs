@@ -7,9 +7,19 @@
 
 #![forbid(unsafe_code)]
 
+mod card;
 pub mod clinic;
 pub mod cluster;
+mod config;
+mod gateway;
 pub mod issuer;
+mod layout;
+mod run;
+pub mod tour;
+mod world;
+
+pub use card::{Card, DatabaseCard, IssuerCard, Listeners, Pids, token};
+pub use run::{Options, run};
 
 /// `N` random bytes from the operating system, in hex.
 pub(crate) fn random_hex<const N: usize>() -> anyhow::Result<String> {

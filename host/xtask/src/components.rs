@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// Cargo workspaces of policies, and where below `target/components` their components go.
-const WORKSPACES: [(&str, &str); 2] = [("plugins", ""), ("host/plugin/tests/guests", "guests")];
+const WORKSPACES: [(&str, &str); 3] =
+    [("plugins", ""), ("host/plugin/tests/guests", "guests"), ("host/demo/guests", "demo")];
 
 /// What the components are made of. Hidden files and build directories do not count.
-const SOURCES: [&str; 6] =
-    ["plugins", "host/plugin/tests/guests", "sdk/rust", "wit", "rust-toolchain.toml", "host/xtask/src/components.rs"];
+const SOURCES: [&str; 7] =
+    ["plugins", "host/plugin/tests/guests", "host/demo/guests", "sdk/rust", "wit", "rust-toolchain.toml", "host/xtask/src/components.rs"];
 
 /// Builds all components to `target/components`, unless nothing that they are made of has changed. Answers their paths.
 pub(crate) fn build(root: &Path) -> Result<Vec<PathBuf>> {

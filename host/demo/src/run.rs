@@ -1,0 +1,159 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::clinic::Size;
+use crate::gateway::own_program;
+use crate::tour;
+use crate::world::{Plan, World};
+
+/// What `grille demo` was asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything of the demo lies.
+    pub dir: PathBuf,
+    /// Where `phi.wasm` and `sql-guard.wasm` are; a policy whose component is missing is left out, in the open.
+    pub components: PathBuf,
+    /// Perform the tour and end.
+    pub check: bool,
+}
+
+/// Runs the demo: until Ctrl-C, or with `check` until the tour's last step. The answer says whether every step held.
+///
+/// # Errors
+/// Something that it needs is not there or does not start; the message says what to do.
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool> {
+    let began = Instant::now();
+    let runtime = Runtime::new().context("start the runtime")?;
+    let stop = Stop::listen(&runtime)?;
+    let plan = Plan {
+        grille: own_program()?,
+        dir: options.dir.clone(),
+        components: options.components.clone(),
+        size: Size::FULL,
+        fresh_ledger: options.check,
+    };
+    ensure!(
+        plan.components.is_dir(),
+        "no components in {}: build them with `cargo xtask components`",
+        plan.components.display()
+    );
+    let mut world = World::start(&plan, runtime.handle(), |what| {
+        // Progress is a courtesy: a closed terminal must not stop the demo from stopping what it started.
+        drop(writeln!(out, "  starting: {what}"));
+        drop(out.flush());
+    })?;
+    for (name, is_there) in [("phi", world.has_phi), ("sql-guard", world.has_guard)] {
+        if !is_there {
+            let dir = plan.components.display();
+            writeln!(out, "  WITHOUT {name}: there is no {name}.wasm in {dir}; what it protects is open")?;
+        }
+    }
+    if options.check {
+        writeln!(out, "  ready after {:.1} s\n", began.elapsed().as_secs_f32())?;
+        return tour::perform(&world, &|| stop.is_asked(), out);
+    }
+    writeln!(out, "{}", card(&world, began.elapsed().as_secs_f32()))?;
+    out.flush()?;
+    let ended = runtime.block_on(async {
+        loop {
+            tokio::select! {
+                () = stop.asked() => return None,
+                () = tokio::time::sleep(std::time::Duration::from_millis(500)) => {
+                    if !world.gateway.runs() {
+                        return Some(());
+                    }
+                }
+            }
+        }
+    });
+    ensure!(ended.is_none(), "the gateway ended by itself; it said: {}", crate::gateway::tail(&world.layout.log(), 8));
+    writeln!(out, "\nstopping")?;
+    Ok(true)
+}
+
+/// Ctrl-C or SIGTERM, heard from the first moment on, so that a half-started demo is put away as well.
+struct Stop {
+    asked: Arc<AtomicBool>,
+    wake: Arc<Notify>,
+}
+
+impl Stop {
+    fn listen(runtime: &Runtime) -> Result<Self> {
+        let (asked, wake) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let _guard = runtime.enter();
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for Ctrl-C")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let stop = Self { asked: Arc::clone(&asked), wake: Arc::clone(&wake) };
+        runtime.spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                asked.store(true, Ordering::Release);
+                wake.notify_one();
+            }
+        });
+        Ok(stop)
+    }
+
+    fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    async fn asked(&self) {
+        if !self.is_asked() {
+            self.wake.notified().await;
+        }
+    }
+}
+
+/// What to paste, and what each line will show. It fits a screen.
+fn card(world: &World, seconds: f32) -> String {
+    let grille = world.grille.display();
+    let (host, port) = (world.listener.ip(), world.listener.port());
+    let config = world.layout.config();
+    let psql = |account: &str, text: &str| {
+        format!("PGPASSWORD=$($G token --demo {account}) psql -h {host} -p {port} -U {account} clinic -c \"{text}\"")
+    };
+    format!(
+        "\nGrille guards the clinic: {database} behind {listener}   (ready after {seconds:.1} s)
+
+In another terminal, from this directory:
+  G={grille}
+
+  {see}
+      names, SSNs, birth dates, phones and addresses are masked; try a view, a cursor, COPY, upper(ssn)
+  {clear}
+      a database administrator, whom the policies do not bind, sees clear values
+  {drop}
+      refused: 42501, the reason, the decision's id; the session goes on
+  {hold}
+      waits at the prompt; then, in a third terminal:
+  export GRILLE_TOKEN=$($G token --demo reviewer) GRILLE_CONFIG={config}
+  $G review list;  $G review approve ID --reason \"agreed\"
+  $G session list; $G session replay ID
+      who did what, and what they saw: masked
+  $G ledger verify {ledger}
+      the evidence is whole; flip a byte in a copy and it names the record
+
+Edit {config} or replace a .wasm in plugins/ beside it: the next statement follows.
+Ctrl-C stops the demo and everything it started.",
+        database = world.cluster.address(),
+        listener = world.listener,
+        see = psql("analyst", "select * from patients limit 3"),
+        clear = psql("dba", "select * from patients limit 3"),
+        drop = psql("analyst", "drop table intake_drafts"),
+        hold = psql("analyst", "update patients set reminder_opt_in = true"),
+        config = config.display(),
+        ledger = world.layout.ledger().display(),
+    )
+}
