@@ -14,7 +14,7 @@ use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
 use crate::tiles::{Durability, replace};
-use crate::wal::{Clock, Failed, Placed, Wal, unwritable};
+use crate::wal::{Clock, Failed, Wal, unwritable};
 use crate::{OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
@@ -35,6 +35,24 @@ pub struct LedgerConfig {
     pub sync: Sync,
     /// How much of each result is kept.
     pub recording_caps: RecordingCaps,
+    /// A segment of the write-ahead log is closed when the next record would cross this size.
+    pub segment_bytes: u64,
+}
+
+impl LedgerConfig {
+    /// The defaults: the log's own name, a sync every 100 ms, capped recordings, segments of 64 MiB.
+    #[must_use]
+    pub fn new(path: PathBuf, signing_key: SigningKey, seal_key: SealKey) -> Self {
+        Self {
+            path,
+            origin: None,
+            signing_key,
+            seal_key,
+            sync: Sync::default(),
+            recording_caps: RecordingCaps::default(),
+            segment_bytes: 64 << 20,
+        }
+    }
 }
 
 /// When records are synced.
@@ -307,9 +325,9 @@ impl Shared {
         Err(self.trouble.lock().clone().unwrap_or(Unwritable::Closed))
     }
 
-    /// Writes a frame, and sees to it that it will be synced.
-    pub(crate) fn place(&self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<Placed, Unwritable> {
-        let placed = self.wal.lock().append(frame, leaf_at, sealed_crc).map_err(|failed| match failed {
+    /// Writes a frame, sees to it that it will be synced, and returns its index.
+    pub(crate) fn place(&self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Unwritable> {
+        let index = self.wal.lock().append(frame, leaf_at, sealed_crc).map_err(|failed| match failed {
             Failed::Once(unwritable) => unwritable,
             Failed::ForGood(why) => self.stop_for_good(why),
         })?;
@@ -317,7 +335,7 @@ impl Shared {
             let _wish = self.syncer.lock();
             self.syncer_wakes.notify_one();
         }
-        Ok(placed)
+        Ok(index)
     }
 
     pub(crate) fn keep_key(&self, row: &[u8; ROW_BYTES]) -> Result<String, Unwritable> {

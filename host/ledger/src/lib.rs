@@ -19,12 +19,15 @@ mod ledger;
 mod merkle;
 mod note;
 mod open;
+mod prove;
+mod reader;
 mod record;
 mod recording;
 mod seal;
 mod session;
 mod sha256;
 mod tiles;
+mod verify;
 mod wal;
 
 pub use error::{OpenError, ReadError, Unwritable};
@@ -32,9 +35,12 @@ pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;
 pub use ledger::{Ledger, LedgerConfig, Status, Sync};
 pub use note::{Checkpoint, NoteError};
+pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion};
+pub use reader::{Contents, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
     AdminAction, By, ConfigChange, DecisionRecord, Denied, Gap, MaskSummary, MaskedColumn, NodeStart, Outcome,
     PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose, SessionOpen,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use session::{Position, SessionLog, digest_of};
+pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};

@@ -27,7 +27,7 @@ pub(crate) fn empty_root() -> Hash {
 }
 
 /// The root over hashes that stand side by side on one level; `hashes.len()` is a power of two.
-fn perfect_root(hashes: &[Hash]) -> Hash {
+pub(crate) fn perfect_root(hashes: &[Hash]) -> Hash {
     match hashes {
         [one] => *one,
         _ => {
@@ -108,33 +108,35 @@ const fn split(size: u64) -> u64 {
     1 << (63 - (size - 1).leading_zeros())
 }
 
-/// The hash over the leaves `start..end`, out of a way to read single leaves' hashes.
-fn range_hash<E>(start: u64, end: u64, leaf: &mut impl FnMut(u64) -> Result<Hash, E>) -> Result<Hash, E> {
-    match end - start {
-        0 => Ok(empty_root()),
-        1 => leaf(start),
-        size => {
-            let middle = start + split(size);
-            Ok(node_hash(&range_hash(start, middle, leaf)?, &range_hash(middle, end, leaf)?))
-        }
+/// The hash over the leaves `start..end`, out of a way to read the roots of whole subtrees: `subtree(height, n)` is the
+/// root over the leaves `n << height..(n + 1) << height`.
+fn range_hash<E>(start: u64, end: u64, subtree: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
+    let size = end - start;
+    if size == 0 {
+        return Ok(empty_root());
     }
+    if size.is_power_of_two() {
+        return subtree(size.trailing_zeros(), start >> size.trailing_zeros());
+    }
+    let middle = start + split(size);
+    Ok(node_hash(&range_hash(start, middle, subtree)?, &range_hash(middle, end, subtree)?))
 }
 
 /// The audit path of leaf `index` in the tree of `size` leaves, lowest first.
 pub(crate) fn inclusion<E>(
     index: u64,
     size: u64,
-    leaf: &mut impl FnMut(u64) -> Result<Hash, E>,
+    subtree: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
 ) -> Result<Vec<Hash>, E> {
     let (mut start, mut end) = (0, size);
     let mut path = Vec::new();
     while end - start > 1 {
         let middle = start + split(end - start);
         if index < middle {
-            path.push(range_hash(middle, end, leaf)?);
+            path.push(range_hash(middle, end, subtree)?);
             end = middle;
         } else {
-            path.push(range_hash(start, middle, leaf)?);
+            path.push(range_hash(start, middle, subtree)?);
             start = middle;
         }
     }
@@ -171,24 +173,24 @@ pub(crate) fn includes(index: u64, size: u64, hash: Hash, path: &[Hash], root: &
 pub(crate) fn consistency<E>(
     old: u64,
     size: u64,
-    leaf: &mut impl FnMut(u64) -> Result<Hash, E>,
+    subtree: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
 ) -> Result<Vec<Hash>, E> {
     let (mut start, mut end, mut old, mut is_whole) = (0, size, old, true);
     let mut path = Vec::new();
     while old != end {
         let middle = start + split(end - start);
         if old <= middle {
-            path.push(range_hash(middle, end, leaf)?);
+            path.push(range_hash(middle, end, subtree)?);
             end = middle;
         } else {
-            path.push(range_hash(start, middle, leaf)?);
+            path.push(range_hash(start, middle, subtree)?);
             start = middle;
             is_whole = false;
         }
         old = old.max(start);
     }
     if !is_whole {
-        path.push(range_hash(start, end, leaf)?);
+        path.push(range_hash(start, end, subtree)?);
     }
     path.reverse();
     Ok(path)

@@ -50,7 +50,7 @@ impl Checkpoint {
     }
 
     /// Reads a note and checks the key's signature. Signatures of others, such as witnesses, are passed over.
-    pub(crate) fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
+    pub fn open(note: &str, key: &VerifierKey) -> Result<Self, NoteError> {
         let (body, signatures) = split(note)?;
         let checkpoint = Self::parse_body(body)?;
         if checkpoint.origin != key.origin() {
@@ -73,7 +73,7 @@ impl Checkpoint {
     }
 
     /// Reads a note without believing it.
-    pub(crate) fn peek(note: &str) -> Result<Self, NoteError> {
+    pub fn peek(note: &str) -> Result<Self, NoteError> {
         Self::parse_body(split(note)?.0)
     }
 

@@ -38,7 +38,8 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         move |source| OpenError::Io { action, path, source }
     };
     let path = segment_path(&dir, segment);
-    let wal = Wal::resume(&dir, segment, offset, size, Clock::start()).map_err(io("go on with", &path))?;
+    let wal = Wal::resume(&dir, config.segment_bytes, (segment, offset), size, Clock::start())
+        .map_err(io("go on with", &path))?;
     let reader = FrameReader::open_at(&dir, segment, wal.offset(), size).map_err(io("read", &path))?;
     let keys = KeyFile::open(&dir).map_err(io("open the wrapped keys in", &dir.join("keys")))?;
     let path = dir.join("log.vkey");

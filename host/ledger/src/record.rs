@@ -16,43 +16,43 @@ use serde::{Deserialize, Serialize};
 #[non_exhaustive]
 pub enum Record<'a> {
     /// A session began. Written by [`Ledger::session`](crate::Ledger::session).
-    #[serde(rename = "session.open", borrow)]
+    #[serde(rename = "session.open")]
     SessionOpen(SessionOpen<'a>),
     /// A session ended. Written by [`SessionLog::close`](crate::SessionLog::close).
-    #[serde(rename = "session.close", borrow)]
+    #[serde(rename = "session.close")]
     SessionClose(SessionClose<'a>),
     /// What the policies said to an operation, before it is forwarded or refused.
-    #[serde(rename = "decision", borrow)]
+    #[serde(rename = "decision")]
     Decision(DecisionRecord<'a>),
     /// How an operation ended.
-    #[serde(rename = "outcome", borrow)]
+    #[serde(rename = "outcome")]
     Outcome(Outcome<'a>),
     /// Something happened to a review request.
-    #[serde(rename = "review", borrow)]
+    #[serde(rename = "review")]
     Review(ReviewEvent<'a>),
     /// What was masked in one result, where no outcome carries it.
-    #[serde(rename = "mask.summary", borrow)]
+    #[serde(rename = "mask.summary")]
     MaskSummary(MaskSummary<'a>),
     /// Carries recorded bytes and nothing else. Written by [`SessionLog`](crate::SessionLog).
     #[serde(rename = "recording")]
     Recording {},
     /// Somebody was turned away before there was a session.
-    #[serde(rename = "auth.denied", borrow)]
+    #[serde(rename = "auth.denied")]
     Denied(Denied<'a>),
     /// The configuration changed, or a change was refused.
-    #[serde(rename = "config.change", borrow)]
+    #[serde(rename = "config.change")]
     ConfigChange(ConfigChange<'a>),
     /// Another policy set came into force.
-    #[serde(rename = "policy.change", borrow)]
+    #[serde(rename = "policy.change")]
     PolicyChange(PolicyChange<'a>),
     /// Somebody read the ledger.
-    #[serde(rename = "read", borrow)]
+    #[serde(rename = "read")]
     Read(Read<'a>),
     /// Somebody did something else through the admin interface.
-    #[serde(rename = "admin", borrow)]
+    #[serde(rename = "admin")]
     Admin(AdminAction<'a>),
     /// The node started. Written by [`Ledger::open`](crate::Ledger::open).
-    #[serde(rename = "node.start", borrow)]
+    #[serde(rename = "node.start")]
     NodeStart(NodeStart<'a>),
     /// The node stopped in order. Written by [`Ledger::shutdown`](crate::Ledger::shutdown).
     #[serde(rename = "node.stop")]
@@ -61,7 +61,7 @@ pub enum Record<'a> {
     #[serde(rename = "recovered")]
     Recovered(Recovered),
     /// Records are known to be missing.
-    #[serde(rename = "gap", borrow)]
+    #[serde(rename = "gap")]
     Gap(Gap<'a>),
 }
 
@@ -126,16 +126,16 @@ pub struct DecisionRecord<'a> {
     /// The exact text that was judged.
     pub text: Cow<'a, str>,
     /// Bound parameters, in order.
-    #[serde(default, skip_serializing_if = "no_items")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<RecordedParameter<'a>>,
     /// SHA-256 of the statement's facts as JSON, where a text could be analysed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Digest>,
     /// The commands inside, such as `SELECT`.
-    #[serde(default, skip_serializing_if = "no_items_cow")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub kinds: Cow<'a, [Arc<str>]>,
     /// The relations that are named.
-    #[serde(default, skip_serializing_if = "no_items_cow")]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pub relations: Cow<'a, [RelationUse]>,
     /// What each policy said and what follows.
     pub decision: Cow<'a, Decision>,
@@ -191,7 +191,7 @@ pub struct Outcome<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     /// What was masked on the way.
-    #[serde(default, skip_serializing_if = "no_items")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<MaskedColumn<'a>>,
 }
 
@@ -360,12 +360,4 @@ pub struct Recovered {
 pub struct Gap<'a> {
     /// What is missing and why.
     pub reason: Cow<'a, str>,
-}
-
-fn no_items<T>(items: &[T]) -> bool {
-    items.is_empty()
-}
-
-fn no_items_cow<T: Clone>(items: &Cow<'_, [T]>) -> bool {
-    items.is_empty()
 }

@@ -253,12 +253,12 @@ impl Log {
             key: &self.key_id,
         };
         leaf::begin(&mut self.frame, &facts);
-        let placed = shared.place(&mut self.frame, leaf_at, sealed_crc)?;
+        let index = shared.place(&mut self.frame, leaf_at, sealed_crc)?;
         self.prev = leaf_hash(&self.frame[leaf_at..]);
         if self.seq == 0 {
-            self.first = placed.index;
+            self.first = index;
         }
-        self.last = placed.index;
+        self.last = index;
         self.seq += 1;
         if let Some((epoch, digest)) = change {
             shared.note_policies(epoch, digest);
@@ -267,7 +267,7 @@ impl Log {
             self.frame = Vec::new();
             self.scratch = Vec::new();
         }
-        Ok(Position { index: placed.index })
+        Ok(Position { index })
     }
 
     /// Fills the frame with header space and sealed contents; returns the commitment, the digest and the length.

@@ -58,18 +58,6 @@ pub(crate) fn push_entry(bundle: &mut Vec<u8>, leaf: &[u8]) {
     bundle.extend_from_slice(leaf);
 }
 
-/// The entry at `place` of a bundle, with the byte where it starts.
-pub(crate) fn entry(bundle: &[u8], place: usize) -> Option<(usize, &[u8])> {
-    let mut rest = bundle;
-    for _ in 0..place {
-        let (length, behind) = rest.split_first_chunk::<2>()?;
-        rest = behind.get(usize::from(u16::from_be_bytes(*length))..)?;
-    }
-    let (length, behind) = rest.split_first_chunk::<2>()?;
-    let leaf = behind.get(..usize::from(u16::from_be_bytes(*length)))?;
-    Some((bundle.len() - rest.len(), leaf))
-}
-
 pub(crate) fn hashes_to_bytes(hashes: &[Hash]) -> Vec<u8> {
     hashes.concat()
 }
@@ -125,18 +113,5 @@ mod tests {
         ] {
             assert_eq!(tile_path(Path::new(""), sort, number, width), Path::new(expected));
         }
-    }
-
-    #[test]
-    fn entries_read_back() {
-        let mut bundle = Vec::new();
-        for leaf in [&b"one"[..], b"", b"three"] {
-            push_entry(&mut bundle, leaf);
-        }
-        assert_eq!(entry(&bundle, 0), Some((0, &b"one"[..])));
-        assert_eq!(entry(&bundle, 1), Some((5, &b""[..])));
-        assert_eq!(entry(&bundle, 2), Some((7, &b"three"[..])));
-        assert_eq!(entry(&bundle, 3), None);
-        assert_eq!(entry(&bundle[..13], 2), None);
     }
 }

@@ -10,19 +10,10 @@ use crate::Unwritable;
 use crate::frame::{HEADER_BYTES, SEGMENT_HEADER_BYTES, segment_header, segment_path, write_header};
 use crate::leaf;
 
-/// A segment is closed when the next frame would cross this, unless it holds nothing else.
-const SEGMENT_BYTES: u64 = 64 << 20;
 /// How many closed segments may wait for their sync; beyond, the appender does it.
 const RETIRED_MAX: usize = 4;
 /// The longest end of a leaf: three numbers of at most 20 digits, a segment and their names.
 const LEAF_END_BYTES: u64 = 128;
-
-/// Where a record went.
-pub(crate) struct Placed {
-    pub(crate) index: u64,
-    pub(crate) log_time: u64,
-    pub(crate) mono: u64,
-}
 
 /// Why a frame was not written.
 pub(crate) enum Failed {
@@ -45,15 +36,16 @@ pub(crate) struct Wal {
 }
 
 impl Wal {
-    /// Goes on at `offset` of `segment`, where record number `next` will stand. Everything behind is cut.
-    pub(crate) fn resume(dir: &Path, segment: u32, offset: u64, next: u64, clock: Clock) -> io::Result<Self> {
+    /// Goes on at segment and offset `at`, where record number `next` will stand. Everything behind is cut.
+    pub(crate) fn resume(dir: &Path, segment_bytes: u64, at: (u32, u64), next: u64, clock: Clock) -> io::Result<Self> {
+        let (segment, offset) = at;
         let path = segment_path(dir, segment);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
         file.set_len(offset)?;
         let mut wal = Self {
             dir: dir.to_owned(),
             path: path.into(),
-            segment_bytes: SEGMENT_BYTES,
+            segment_bytes,
             segment,
             file: Arc::new(file),
             offset,
@@ -71,13 +63,8 @@ impl Wal {
         Ok(wal)
     }
 
-    #[cfg(test)]
-    pub(crate) fn rotate_at(&mut self, bytes: u64) {
-        self.segment_bytes = bytes;
-    }
-
-    /// Completes and writes a frame: header space, sealed contents, and the beginning of a leaf from `leaf_at` on.
-    pub(crate) fn append(&mut self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<Placed, Failed> {
+    /// Completes and writes a frame: header space, sealed contents, and the beginning of a leaf from `leaf_at` on. Returns the record's index.
+    pub(crate) fn append(&mut self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Failed> {
         let longest = frame.len() as u64 + LEAF_END_BYTES;
         if self.offset > SEGMENT_HEADER_BYTES as u64 && self.offset + longest > self.segment_bytes {
             self.rotate()?;
@@ -98,7 +85,7 @@ impl Wal {
         let index = self.next;
         self.offset += frame.len() as u64;
         self.next += 1;
-        Ok(Placed { index, log_time, mono })
+        Ok(index)
     }
 
     /// The number of records written.

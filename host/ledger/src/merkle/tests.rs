@@ -19,7 +19,8 @@ const ROOTS: [&str; 8] = [
 ];
 
 fn hex(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    let digit = |at: usize| u8::try_from(char::from(text.as_bytes()[at]).to_digit(16).unwrap()).unwrap();
+    (0..text.len()).step_by(2).map(|at| digit(at) << 4 | digit(at + 1)).collect()
 }
 
 fn hash(text: &str) -> Hash {
@@ -38,8 +39,11 @@ fn numbered(size: u64) -> Vec<Hash> {
     (0..size).map(|number| leaf_hash(&number.to_be_bytes())).collect()
 }
 
-fn reader(leaves: &[Hash]) -> impl FnMut(u64) -> Result<Hash, Infallible> + '_ {
-    |index| Ok(leaves[usize::try_from(index).unwrap()])
+fn reader(leaves: &[Hash]) -> impl FnMut(u32, u64) -> Result<Hash, Infallible> + '_ {
+    |height, number| {
+        let start = usize::try_from(number << height).unwrap();
+        Ok(perfect_root(&leaves[start..start + (1 << height)]))
+    }
 }
 
 #[test]
@@ -98,7 +102,11 @@ fn tiles_are_numbered_by_level() {
     let mut full = Vec::new();
     let mut frontier = Frontier::default();
     for leaf in numbered(65_536 + 256 + 3) {
-        frontier.push(leaf, |tile| Ok::<_, Infallible>(full.push((tile.level, tile.number)))).unwrap();
+        let mut note = |tile: FullTile| {
+            full.push((tile.level, tile.number));
+            Ok::<_, Infallible>(())
+        };
+        frontier.push(leaf, &mut note).unwrap();
     }
     assert_eq!(full.len(), 256 + 1 + 1);
     assert_eq!(full[0], (0, 0));

@@ -2,9 +2,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use grille_ledger::{
-    DecisionRecord, Ledger, LedgerConfig, Outcome, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Sync,
-};
+use grille_ledger::{DecisionRecord, Ledger, LedgerConfig, Outcome, Record, SealKey, SessionOpen, SigningKey};
 use grille_policy::{
     Decision, DecisionId, Epoch, SessionFacts, SessionId, Subject, TransactionState, Verdict, testing::opinion,
 };
@@ -20,14 +18,8 @@ impl Keys {
     }
 
     pub(crate) fn config(&self, path: &Path) -> LedgerConfig {
-        LedgerConfig {
-            path: path.to_owned(),
-            origin: Some("grille/test".to_owned()),
-            signing_key: self.signing.clone(),
-            seal_key: self.seal.clone(),
-            sync: Sync::default(),
-            recording_caps: RecordingCaps::default(),
-        }
+        let config = LedgerConfig::new(path.to_owned(), self.signing.clone(), self.seal.clone());
+        LedgerConfig { origin: Some("grille/test".to_owned()), ..config }
     }
 
     pub(crate) fn open(&self, path: &Path) -> Ledger {

@@ -1,0 +1,97 @@
+//! Proofs that a record is in the log, and that the log only grew, out of the published tiles alone.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::ReadError;
+use crate::merkle::{TILE_WIDTH, consistency, extends, includes, inclusion, leaf_hash, perfect_root};
+use crate::note::Checkpoint;
+use crate::sha256::Hash;
+use crate::tiles::{Sort, read_tile, tile_path};
+
+/// A proof that a leaf is in a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inclusion {
+    /// The index of the leaf.
+    pub index: u64,
+    /// The size of the tree.
+    pub size: u64,
+    /// The hashes of RFC 6962's audit path, lowest first.
+    pub path: Vec<[u8; 32]>,
+}
+
+impl Inclusion {
+    /// Whether it proves that `leaf` is under `root`.
+    #[must_use]
+    pub fn proves(&self, leaf: &[u8], root: &[u8; 32]) -> bool {
+        includes(self.index, self.size, leaf_hash(leaf), &self.path, root)
+    }
+}
+
+/// A proof that one tree is the beginning of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Consistency {
+    /// The size of the smaller tree.
+    pub old: u64,
+    /// The size of the larger one.
+    pub size: u64,
+    /// The hashes of RFC 6962's consistency proof.
+    pub path: Vec<[u8; 32]>,
+}
+
+impl Consistency {
+    /// Whether it proves that the tree under `old` is the beginning of the one under `new`.
+    #[must_use]
+    pub fn proves(&self, old: &[u8; 32], new: &[u8; 32]) -> bool {
+        extends(self.old, old, self.size, new, &self.path)
+    }
+}
+
+/// Proves that record `index` is under the checkpoint; none if it is not covered by it.
+pub fn prove_inclusion(dir: &Path, index: u64, checkpoint: &Checkpoint) -> Result<Option<Inclusion>, ReadError> {
+    let size = checkpoint.size;
+    if index >= size {
+        return Ok(None);
+    }
+    let path = inclusion(index, size, &mut subtrees(dir, size))?;
+    Ok(Some(Inclusion { index, size, path }))
+}
+
+/// Proves that the first `old` records are the beginning of the checkpoint's; none if it covers fewer, or for `old` = 0.
+pub fn prove_consistency(dir: &Path, old: u64, checkpoint: &Checkpoint) -> Result<Option<Consistency>, ReadError> {
+    let size = checkpoint.size;
+    if old == 0 || old > size {
+        return Ok(None);
+    }
+    let path = consistency(old, size, &mut subtrees(dir, size))?;
+    Ok(Some(Consistency { old, size, path }))
+}
+
+fn subtrees(dir: &Path, size: u64) -> impl FnMut(u32, u64) -> Result<Hash, ReadError> {
+    let dir = dir.to_owned();
+    move |height, number| subtree(&dir, size, height, number)
+}
+
+/// The root of a whole subtree, read from the tile that holds its lower edge.
+fn subtree(dir: &Path, size: u64, height: u32, number: u64) -> Result<Hash, ReadError> {
+    let level = height / 8;
+    let count = 1usize << (height % 8);
+    let first = number << (height % 8);
+    let (tile, place) = (first / TILE_WIDTH as u64, first % TILE_WIDTH as u64);
+    let place = usize::try_from(place).expect("below 256");
+    let on_level = (size >> (8 * level)) - tile * TILE_WIDTH as u64;
+    let width = usize::try_from(on_level.min(TILE_WIDTH as u64)).expect("at most 256");
+    let sort = Sort::Hashes(u8::try_from(level).expect("a tree has at most eight levels of tiles"));
+    let path = tile_path(dir, sort, tile, width);
+    let io = |path: PathBuf, source| ReadError::Io { path, source };
+    let found = read_tile(dir, sort, tile, width).map_err(|source| io(path.clone(), source))?;
+    let (path, bytes) = found.ok_or_else(|| io(path, io::Error::from(io::ErrorKind::NotFound)))?;
+    let hashes: Vec<Hash> =
+        bytes.chunks_exact(32).skip(place).take(count).filter_map(|hash| hash.try_into().ok()).collect();
+    if hashes.len() < count {
+        return Err(io(path, io::Error::from(io::ErrorKind::UnexpectedEof)));
+    }
+    Ok(perfect_root(&hashes))
+}

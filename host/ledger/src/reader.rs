@@ -1,0 +1,390 @@
+//! Reading back: sessions, their records and recordings. Works on a ledger in use; it ends at the last whole record.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use grille_policy::{SessionFacts, SessionId};
+
+use crate::frame::{FrameReader, Next, SEGMENT_HEADER_BYTES, segment_path};
+use crate::leaf::Leaf;
+use crate::recording::{Chunk, parse};
+use crate::seal::{NoKey, OpeningKey, SALT_BYTES, read_row, row_id};
+use crate::session::{LZ4, PLAIN};
+use crate::sha256::sha256;
+use crate::{ReadError, Record, SealKey};
+
+/// Keys of sessions that are kept while reading many of them.
+const KEYS_MAX: usize = 1024;
+/// A session's records are looked for from this long before its id was minted, in microseconds: clocks are set back.
+const CLOCK_STEP_MAX: u64 = 600_000_000;
+/// Contents are never larger than this when unpacked; see the frame's limit.
+const CONTENTS_BYTES_MAX: usize = 129 << 20;
+
+/// A ledger that is read.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    dir: PathBuf,
+    seal: Option<SealKey>,
+}
+
+/// One record, as it is read back.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The index in the log.
+    pub index: u64,
+    /// The public part.
+    pub leaf: Leaf,
+    /// The contents, unless they are sealed from this reader.
+    pub contents: Contents,
+}
+
+/// The sealed part of a record.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Contents {
+    /// Opened, and proven to be what the leaf commits to.
+    Open(Box<Opened>),
+    /// There is no key for it here, for this reason.
+    Sealed(&'static str),
+}
+
+/// Opened contents.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Opened {
+    /// The record; none if it is of a kind that a later version writes.
+    pub record: Option<Record<'static>>,
+    /// The record's exact JSON.
+    pub json: String,
+    /// The bytes recorded with it.
+    pub chunks: Vec<Chunk>,
+}
+
+impl Entry {
+    /// The record, if it could be opened and is of a known kind.
+    #[must_use]
+    pub const fn record(&self) -> Option<&Record<'static>> {
+        match &self.contents {
+            Contents::Open(opened) => opened.record.as_ref(),
+            Contents::Sealed(_) => None,
+        }
+    }
+
+    /// The bytes recorded with it.
+    #[must_use]
+    pub fn chunks(&self) -> &[Chunk] {
+        match &self.contents {
+            Contents::Open(opened) => &opened.chunks,
+            Contents::Sealed(_) => &[],
+        }
+    }
+}
+
+/// One session at a glance.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SessionSummary {
+    /// The session.
+    pub id: SessionId,
+    /// Who, from where, to which target; none where the contents are sealed from this reader.
+    pub facts: Option<SessionFacts>,
+    /// The time of its first record, in Unix microseconds.
+    pub first: u64,
+    /// The time of its last one.
+    pub last: u64,
+    /// How many records it has.
+    pub records: u64,
+    /// Operations that were decided.
+    pub operations: u64,
+    /// How many of them were allowed.
+    pub allowed: u64,
+    /// How many waited for people.
+    pub reviewed: u64,
+    /// How many were refused.
+    pub blocked: u64,
+    /// How it ended.
+    pub end: SessionEnd,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionEnd {
+    /// Not yet.
+    Open,
+    /// In order, for this reason; none where the contents are sealed from this reader.
+    Closed(Option<String>),
+    /// Its node stopped before it.
+    Lost,
+}
+
+impl Reader {
+    /// Reads the ledger in `path`; without the key only leaves.
+    pub fn open(path: &Path, seal: Option<SealKey>) -> Result<Self, ReadError> {
+        if !segment_path(path, 0).exists() {
+            return Err(ReadError::NotALedger { path: path.to_owned() });
+        }
+        Ok(Self { dir: path.to_owned(), seal })
+    }
+
+    /// Every record of the log, in its order.
+    pub fn records(&self) -> Result<Entries, ReadError> {
+        Entries::begin(self, None, 0)
+    }
+
+    /// The records of one session, in their order. Empty if there is no such session.
+    pub fn session(&self, id: SessionId) -> Result<Entries, ReadError> {
+        let from = id.minted_ms().saturating_mul(1000).saturating_sub(CLOCK_STEP_MAX);
+        let mut segment = 0;
+        while segment_path(&self.dir, segment + 1).exists() {
+            segment += 1;
+        }
+        while segment > 0 && first_time(&self.dir, segment)?.is_none_or(|time| time > from) {
+            segment -= 1;
+        }
+        Entries::begin(self, Some(id), segment)
+    }
+
+    /// The newest `limit` sessions, newest first.
+    pub fn sessions(&self, limit: usize) -> Result<Vec<SessionSummary>, ReadError> {
+        let mut sessions: std::collections::BTreeMap<SessionId, SessionSummary> = std::collections::BTreeMap::new();
+        let mut entries = self.records()?;
+        while let Some((leaf, sealed)) = entries.next_leaf()? {
+            if leaf.kind == "node.start" && leaf.seq == 0 {
+                for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
+                    session.end = SessionEnd::Lost;
+                }
+            }
+            if leaf.kind == "session.open" {
+                let facts = match entries.open_record(&leaf, &sealed)? {
+                    Some(Record::SessionOpen(open)) => Some(open.facts.into_owned()),
+                    _ => None,
+                };
+                sessions.insert(leaf.sid, SessionSummary::begin(&leaf, facts));
+                if sessions.len() > limit {
+                    sessions.pop_first();
+                }
+                continue;
+            }
+            let Some(session) = sessions.get_mut(&leaf.sid) else { continue };
+            session.records += 1;
+            session.last = leaf.log_time;
+            if leaf.kind == "decision" {
+                session.operations += 1;
+                match leaf.verdict.as_deref() {
+                    Some("allow") => session.allowed += 1,
+                    Some("review") => session.reviewed += 1,
+                    _ => session.blocked += 1,
+                }
+            }
+            if leaf.kind == "session.close" {
+                let reason = match entries.open_record(&leaf, &sealed)? {
+                    Some(Record::SessionClose(close)) => Some(close.reason.into_owned()),
+                    _ => None,
+                };
+                session.end = SessionEnd::Closed(reason);
+            }
+        }
+        Ok(sessions.into_values().rev().collect())
+    }
+}
+
+impl SessionSummary {
+    fn begin(leaf: &Leaf, facts: Option<SessionFacts>) -> Self {
+        Self {
+            id: leaf.sid,
+            facts,
+            first: leaf.log_time,
+            last: leaf.log_time,
+            records: 1,
+            operations: 0,
+            allowed: 0,
+            reviewed: 0,
+            blocked: 0,
+            end: SessionEnd::Open,
+        }
+    }
+}
+
+/// Records, one after the other. Ends at the last whole one.
+pub struct Entries {
+    reader: Reader,
+    frames: FrameReader,
+    index: u64,
+    only: Option<SessionId>,
+    keys: HashMap<SessionId, Result<OpeningKey, NoKey>>,
+    is_done: bool,
+}
+
+impl Entries {
+    fn begin(reader: &Reader, only: Option<SessionId>, segment: u32) -> Result<Self, ReadError> {
+        let path = segment_path(&reader.dir, segment);
+        let index = if segment == 0 { 0 } else { first_index(&reader.dir, segment)? };
+        let frames = FrameReader::open_at(&reader.dir, segment, 0, index).map_err(io(&path))?;
+        Ok(Self { reader: reader.clone(), frames, index, only, keys: HashMap::new(), is_done: false })
+    }
+
+    /// The next leaf that is asked for, with its sealed contents.
+    fn next_leaf(&mut self) -> Result<Option<(Leaf, Vec<u8>)>, ReadError> {
+        loop {
+            let (path, index) = (self.frames.path(), self.frames.index());
+            let dir = &self.reader.dir;
+            let damaged = |index, segment, offset, why: &str| ReadError::Damaged {
+                index,
+                why: why.to_owned(),
+                path: segment_path(dir, segment),
+                offset,
+            };
+            match self.frames.next().map_err(io(&path))? {
+                Next::Frame(frame) => {
+                    self.index = frame.index;
+                    let leaf = Leaf::parse(frame.leaf).ok_or_else(|| {
+                        damaged(frame.index, frame.segment, frame.offset, "its leaf is in no known form")
+                    })?;
+                    if self.only.is_none_or(|only| only == leaf.sid) {
+                        return Ok(Some((leaf, frame.sealed.to_vec())));
+                    }
+                }
+                Next::End { .. } => return Ok(None),
+                Next::Bad(bad) => {
+                    return Err(damaged(index, bad.segment, bad.offset, "its frame fails its checksum"));
+                }
+            }
+        }
+    }
+
+    fn open_record(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Option<Record<'static>>, ReadError> {
+        match self.contents(leaf, sealed)? {
+            Contents::Open(opened) => Ok(opened.record),
+            Contents::Sealed(_) => Ok(None),
+        }
+    }
+
+    fn contents(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Contents, ReadError> {
+        let Some(seal) = &self.reader.seal else { return Ok(Contents::Sealed("no seal key was given")) };
+        if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(&leaf.sid) {
+            self.keys.clear();
+        }
+        let dir = &self.reader.dir;
+        let key = match self.keys.entry(leaf.sid) {
+            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
+            std::collections::hash_map::Entry::Vacant(place) => place.insert(session_key(dir, seal, leaf)?),
+        };
+        let key = match key {
+            Ok(key) => key,
+            Err(why) => return Ok(Contents::Sealed(why.describe())),
+        };
+        let damaged = |why: &str| ReadError::Damaged {
+            index: self.index,
+            why: why.to_owned(),
+            path: self.frames.path(),
+            offset: leaf.place.rsplit(':').next().and_then(|offset| offset.parse().ok()).unwrap_or_default(),
+        };
+        let text = key
+            .open(sealed, &leaf.sid.to_string(), leaf.seq)
+            .ok_or_else(|| damaged("its contents do not open under the session's key"))?;
+        let opened = unpack(&text, leaf).ok_or_else(|| damaged("its contents are not what its leaf commits to"))?;
+        Ok(Contents::Open(Box::new(opened)))
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>, ReadError> {
+        let Some((leaf, sealed)) = self.next_leaf()? else { return Ok(None) };
+        let index = self.index;
+        let contents = self.contents(&leaf, &sealed)?;
+        self.is_done = self.only.is_some() && matches!(leaf.kind.as_str(), "session.close" | "node.stop");
+        Ok(Some(Entry { index, leaf, contents }))
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Result<Entry, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_done {
+            return None;
+        }
+        let entry = self.advance().transpose();
+        if !matches!(entry, Some(Ok(_))) {
+            self.is_done = true;
+        }
+        entry
+    }
+}
+
+fn session_key(dir: &Path, seal: &SealKey, leaf: &Leaf) -> Result<Result<OpeningKey, NoKey>, ReadError> {
+    let Some((row, id)) = leaf.key_row() else { return Ok(Err(NoKey::Damaged)) };
+    let bytes = match read_row(dir, row) {
+        Ok(bytes) => bytes,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+            return Ok(Err(NoKey::Damaged));
+        }
+        Err(error) => return Err(io(&dir.join("keys"))(error)),
+    };
+    let is_destroyed = bytes.iter().all(|&byte| byte == 0);
+    if !is_destroyed && row_id(&bytes) != id {
+        return Ok(Err(NoKey::Damaged));
+    }
+    Ok(OpeningKey::unwrap(seal, &leaf.sid.to_string(), &bytes))
+}
+
+/// The contents behind flag and salt, if they are what the leaf commits to.
+fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
+    let (&flag, salted) = text.split_first()?;
+    let (salt, packed) = salted.split_at_checked(SALT_BYTES)?;
+    let unpacked;
+    let contents = match flag {
+        PLAIN => packed,
+        LZ4 => {
+            let (length, block) = packed.split_first_chunk::<4>()?;
+            let length = u32::from_le_bytes(*length) as usize;
+            if length > CONTENTS_BYTES_MAX {
+                return None;
+            }
+            unpacked = lz4_flex::block::decompress(block, length).ok()?;
+            &unpacked
+        }
+        _ => return None,
+    };
+    if leaf.commit_hash() != Some(sha256(&[salt, contents].concat())) {
+        return None;
+    }
+    let (json, chunks) = parse(contents)?;
+    let json = String::from_utf8(json.to_vec()).ok()?;
+    Some(Opened { record: serde_json::from_str(&json).ok(), json, chunks })
+}
+
+/// The index of a segment's first record, as its first line says.
+fn first_index(dir: &Path, segment: u32) -> Result<u64, ReadError> {
+    let path = segment_path(dir, segment);
+    let mut header = [0; SEGMENT_HEADER_BYTES];
+    File::open(&path).and_then(|mut file| file.read_exact(&mut header)).map_err(io(&path))?;
+    let text = String::from_utf8_lossy(&header);
+    let index = text.trim_end().rsplit(' ').next().and_then(|index| index.parse().ok());
+    index.ok_or_else(|| ReadError::Damaged {
+        index: 0,
+        why: "the segment's first line is altered".to_owned(),
+        path,
+        offset: 0,
+    })
+}
+
+/// The time of a segment's first record; none if it has no whole one yet.
+fn first_time(dir: &Path, segment: u32) -> Result<Option<u64>, ReadError> {
+    let path = segment_path(dir, segment);
+    if fs::metadata(&path).map_err(io(&path))?.len() < SEGMENT_HEADER_BYTES as u64 {
+        return Ok(None);
+    }
+    let index = first_index(dir, segment)?;
+    let mut frames = FrameReader::open_at(dir, segment, 0, index).map_err(io(&path))?;
+    match frames.next().map_err(io(&path))? {
+        Next::Frame(frame) => Ok(Leaf::parse(frame.leaf).map(|leaf| leaf.log_time)),
+        Next::End { .. } | Next::Bad(_) => Ok(None),
+    }
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+    let path = path.to_owned();
+    move |source| ReadError::Io { path, source }
+}

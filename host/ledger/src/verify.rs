@@ -1,0 +1,373 @@
+//! Verification: the whole tree is derived from the write-ahead log again and compared, byte for byte, with what lies
+//! beside it and with what was signed. It needs no key but the public one and memory for one record and a few tiles.
+
+mod chain;
+mod damage;
+mod published;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::frame::{Bad, BadFrame, Frame, FrameReader, Next, segment_path};
+use crate::leaf::Leaf;
+use crate::merkle::{Frontier, leaf_hash};
+use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
+use crate::sha256::sha256;
+use crate::{KeyError, VerifierKey};
+use chain::{Chains, Fault};
+pub use damage::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport};
+use published::{Difference, Published};
+
+/// How often progress is told.
+const RECORDS_PER_PROGRESS: u64 = 4096;
+/// A log that has been written for so long, in microseconds, has a checkpoint.
+const UNSIGNED_AGE_MAX: u64 = 60_000_000;
+
+/// Verifies the ledger in `path`, which may be in use.
+pub fn verify(path: &Path, options: &mut VerifyOptions<'_>) -> Result<VerifyReport, VerifyError> {
+    if !segment_path(path, 0).exists() {
+        return Err(VerifyError::NotALedger { path: path.to_owned() });
+    }
+    let key = match &options.key {
+        Some(key) => Some(key.clone()),
+        None => key_beside(path)?,
+    };
+    let anchor = match anchor(path, key.as_ref())? {
+        Ok(anchor) => anchor,
+        Err(damage) => return Ok(VerifyReport::Damage(*damage)),
+    };
+    Walk::new(path, anchor)?.run(options)
+}
+
+fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError {
+    let path = path.to_owned();
+    move |source| VerifyError::Io { path, source }
+}
+
+fn read_optional(path: &Path) -> Result<Option<String>, VerifyError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(path)(error)),
+    }
+}
+
+fn key_beside(dir: &Path) -> Result<Option<VerifierKey>, VerifyError> {
+    let path = dir.join("log.vkey");
+    match VerifierKey::from_file(&path) {
+        Ok(key) => Ok(Some(key)),
+        Err(KeyError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(VerifyError::Key { path, source }),
+    }
+}
+
+/// The newest signed statement about the log: the published checkpoint, or the signed one that a crash kept from being
+/// published.
+fn anchor(dir: &Path, key: Option<&VerifierKey>) -> Result<Result<Option<Checkpoint>, Box<Damage>>, VerifyError> {
+    let (last_path, published_path) = (dir.join("last_signed"), dir.join("checkpoint"));
+    // In this order: a writer signs first and publishes second, so that what is read second is not older by itself.
+    let last = read_optional(&last_path)?;
+    let published = read_optional(&published_path)?;
+    if last.is_none() && published.is_none() {
+        return Ok(Ok(None));
+    }
+    let key = key.ok_or_else(|| VerifyError::NoKey { path: dir.join("log.vkey") })?;
+    let open = |path: &Path, note: &str| {
+        Checkpoint::open(note, key).map_err(|error| {
+            let kind = match error {
+                NoteError::Unsigned => DamageKind::ForeignKey,
+                NoteError::Origin => DamageKind::ForeignLog,
+                NoteError::Forged | NoteError::Malformed => DamageKind::Checkpoint,
+            };
+            Box::new(Damage::whole(kind, path, format!("{error} ({key})")))
+        })
+    };
+    let published = match published.map(|note| open(&published_path, &note)).transpose() {
+        Ok(published) => published,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let Some(text) = last else { return Ok(Ok(published)) };
+    let Some(last) = LastSigned::parse(&text) else {
+        let detail = NoteError::Malformed.to_string();
+        return Ok(Err(Box::new(Damage::whole(DamageKind::Checkpoint, &last_path, detail))));
+    };
+    let previous = last.previous;
+    let last = match open(&last_path, &last.note) {
+        Ok(last) => last,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let size = published.as_ref().map_or(0, |published| published.size);
+    if last.size > size && size != previous {
+        let detail = format!("it covers {size} records, and {} were signed since", last.size - size);
+        return Ok(Err(Box::new(Damage::at(size, DamageKind::OlderCheckpoint, &published_path, 0, detail))));
+    }
+    match published {
+        Some(published) if published.size == last.size && published.root != last.root => {
+            let detail = format!("two checkpoints over {size} records were signed, and they differ");
+            Ok(Err(Box::new(Damage::whole(DamageKind::Fork, &published_path, detail))))
+        }
+        Some(published) if published.size >= last.size => Ok(Ok(Some(published))),
+        _ => Ok(Ok(Some(last))),
+    }
+}
+
+/// One pass over the log.
+struct Walk {
+    dir: PathBuf,
+    anchor: Option<Checkpoint>,
+    signed: u64,
+    reader: FrameReader,
+    frontier: Frontier,
+    published: Published,
+    chains: Chains,
+    first_time: Option<u64>,
+    last_time: u64,
+    checkpoint_time: Option<u64>,
+}
+
+impl Walk {
+    fn new(dir: &Path, anchor: Option<Checkpoint>) -> Result<Self, VerifyError> {
+        let reader = FrameReader::open(dir).map_err(io(&segment_path(dir, 0)))?;
+        let signed = anchor.as_ref().map_or(0, |anchor| anchor.size);
+        Ok(Self {
+            dir: dir.to_owned(),
+            anchor,
+            signed,
+            reader,
+            frontier: Frontier::default(),
+            published: Published::new(dir, signed),
+            chains: Chains::default(),
+            first_time: None,
+            last_time: 0,
+            checkpoint_time: None,
+        })
+    }
+
+    fn run(mut self, options: &mut VerifyOptions<'_>) -> Result<VerifyReport, VerifyError> {
+        let torn = loop {
+            let index = self.frontier.size();
+            if index.is_multiple_of(RECORDS_PER_PROGRESS)
+                && let Some(progress) = options.progress.as_mut()
+            {
+                progress(Progress { records: index, signed: self.signed });
+            }
+            let path = self.reader.path();
+            let damage = match self.reader.next().map_err(io(&path))? {
+                Next::Frame(frame) => {
+                    let path = segment_path(&self.dir, frame.segment);
+                    let context = Context { path: &path, signed: self.signed };
+                    let found = context.judge(&frame, &mut self.published, &mut self.chains)?;
+                    match found {
+                        Found::Sound(time) => {
+                            self.first_time.get_or_insert(time);
+                            self.last_time = time;
+                            let hash = leaf_hash(frame.leaf);
+                            self.published.push(frame.leaf);
+                            self.advance(hash)?
+                        }
+                        Found::Damage(damage) => Some(damage),
+                        Found::Differs(different) => Some(self.differs(index, &path, &different)?),
+                    }
+                }
+                Next::End { torn } => break torn,
+                Next::Bad(bad) => Some(self.unreadable(index, bad)?),
+            };
+            if let Some(damage) = damage {
+                return Ok(VerifyReport::Damage(damage));
+            }
+        };
+        match self.finish()? {
+            Some(damage) => Ok(VerifyReport::Damage(damage)),
+            None => Ok(VerifyReport::Ok(self.sound(torn, options))),
+        }
+    }
+
+    /// Adds a record to the tree; looks at tiles that it completes and at the signed root.
+    fn advance(&mut self, hash: [u8; 32]) -> Result<Option<Damage>, VerifyError> {
+        let mut damage = None;
+        let published = &mut self.published;
+        self.frontier.push(hash, |tile| {
+            if damage.is_none() {
+                damage = published.check_tile(tile.level, tile.number, &tile.hashes)?;
+            }
+            Ok::<_, VerifyError>(())
+        })?;
+        if damage.is_some() {
+            return Ok(damage);
+        }
+        let Some(anchor) = self.anchor.as_ref().filter(|anchor| anchor.size == self.frontier.size()) else {
+            return Ok(None);
+        };
+        self.checkpoint_time = Some(self.last_time);
+        if anchor.root != self.frontier.root() {
+            let (is, was) = (show_root(&self.frontier.root()), show_root(&anchor.root));
+            let detail = format!("the {} records below it have the root {is}, and {was} was signed", anchor.size);
+            return Ok(Some(Damage::whole(DamageKind::Root, &self.dir.join("checkpoint"), detail)));
+        }
+        Ok(None)
+    }
+
+    /// What remains to be looked at once the log has ended.
+    fn finish(&mut self) -> Result<Option<Damage>, VerifyError> {
+        let (count, path) = (self.frontier.size(), self.reader.path());
+        let next = segment_path(&self.dir, self.reader.segment() + 1);
+        if count < self.signed || self.has_later_segment()? {
+            let is_gone = self.has_later_segment()?;
+            let (kind, path, offset) = if is_gone {
+                (DamageKind::SegmentMissing, next, 0)
+            } else {
+                (DamageKind::Truncated, path, self.reader.offset())
+            };
+            let detail = format!("the log ends after {count} records, and {} were signed", self.signed);
+            return Ok(Some(self.name(count, Damage::at(count, kind, &path, offset, detail))?));
+        }
+        let partial: Vec<_> =
+            self.frontier.partial().map(|(level, number, hashes)| (level, number, hashes.to_vec())).collect();
+        for (level, number, hashes) in partial {
+            if let Some(damage) = self.published.check_tile(level, number, &hashes)? {
+                return Ok(Some(damage));
+            }
+        }
+        let age = self.last_time.saturating_sub(self.first_time.unwrap_or(self.last_time));
+        if self.anchor.is_none() && age > UNSIGNED_AGE_MAX {
+            let detail = "the log has been written for more than a minute, and no checkpoint is there".to_owned();
+            return Ok(Some(Damage::whole(DamageKind::CheckpointMissing, &self.dir.join("checkpoint"), detail)));
+        }
+        Ok(None)
+    }
+
+    fn has_later_segment(&self) -> Result<bool, VerifyError> {
+        let wal = self.dir.join("wal");
+        for entry in fs::read_dir(&wal).map_err(io(&wal))? {
+            let name = entry.map_err(io(&wal))?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_suffix(".wal")).and_then(|name| name.parse().ok());
+            let next = self.reader.segment() + 1;
+            // A segment that follows at once was begun after the log was read to its end.
+            if number.is_some_and(|number: u32| number > next) && !segment_path(&self.dir, next).exists() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bytes that are no frame, where record `index` should stand.
+    fn unreadable(&mut self, index: u64, bad: Bad) -> Result<Damage, VerifyError> {
+        let known = self.published.entry(index)?.map(<[u8]>::to_vec);
+        let damaged = self.reader.damaged_body().map(|(_, leaf)| leaf.to_vec());
+        let (kind, detail) = match bad.why {
+            BadFrame::SegmentHeader => (DamageKind::SegmentHeader, "the first line of the segment is altered"),
+            BadFrame::Header => (DamageKind::Frame, "the header of the record's frame is altered"),
+            BadFrame::CutShort => (DamageKind::Truncated, "the segment ends within the record"),
+            BadFrame::Checksum if damaged.is_some() && damaged == known => {
+                (DamageKind::Contents, "the record's sealed contents fail their checksum")
+            }
+            BadFrame::Checksum => (DamageKind::Frame, "the record's frame fails its checksum"),
+        };
+        let path = segment_path(&self.dir, bad.segment);
+        let mut damage = Damage::at(index, kind, &path, bad.offset, detail.to_owned());
+        damage.take_name(known.or(damaged).as_deref());
+        Ok(damage)
+    }
+
+    /// A sound frame that is not the record which was published under this index.
+    fn differs(&mut self, index: u64, path: &Path, different: &Different) -> Result<Damage, VerifyError> {
+        let leaf = different.leaf.as_slice();
+        let expected = self.published.entry(index)?.map(<[u8]>::to_vec);
+        let following = self.published.entry(index + 1)?.map(<[u8]>::to_vec);
+        let next = match self.reader.next().map_err(io(path))? {
+            Next::Frame(frame) => Some(frame.leaf.to_vec()),
+            _ => None,
+        };
+        let (kind, detail, named) = if following.as_deref() == Some(leaf) {
+            (DamageKind::Missing, "the record is missing: the next one stands in its place", expected)
+        } else if expected.is_some() && next == expected {
+            (DamageKind::Inserted, "a record was inserted that is not in the tree", Some(leaf.to_vec()))
+        } else if different.is_in_place {
+            (DamageKind::Altered, "the record is not the one that was published", expected)
+        } else {
+            (DamageKind::Moved, "another record stands in the place of this one", expected)
+        };
+        let mut damage = Damage::at(index, kind, path, different.offset, detail.to_owned());
+        damage.take_name(named.as_deref());
+        Ok(damage)
+    }
+
+    fn name(&mut self, index: u64, mut damage: Damage) -> Result<Damage, VerifyError> {
+        damage.take_name(self.published.entry(index)?);
+        Ok(damage)
+    }
+
+    fn sound(&self, torn: u64, options: &VerifyOptions<'_>) -> Sound {
+        Sound {
+            origin: self.anchor.as_ref().map(|anchor| anchor.origin.clone()),
+            records: self.frontier.size(),
+            signed: self.signed,
+            root: self.anchor.as_ref().map(|anchor| anchor.root),
+            checkpoint_time: self.checkpoint_time,
+            unsigned: self.frontier.size() - self.signed,
+            torn_bytes: torn,
+            sessions: self.chains.sessions(),
+            sessions_open: self.chains.open(),
+            sessions_aborted: self.chains.aborted(),
+            is_key_trusted: options.key.is_some(),
+        }
+    }
+}
+
+struct Context<'a> {
+    path: &'a Path,
+    signed: u64,
+}
+
+enum Found {
+    /// The record is what it has to be; its time.
+    Sound(u64),
+    Damage(Damage),
+    /// The frame is sound but holds another leaf than the published one.
+    Differs(Different),
+}
+
+struct Different {
+    leaf: Vec<u8>,
+    offset: u64,
+    is_in_place: bool,
+}
+
+impl Context<'_> {
+    fn judge(&self, frame: &Frame<'_>, published: &mut Published, chains: &mut Chains) -> Result<Found, VerifyError> {
+        let parsed = Leaf::parse(frame.leaf);
+        let is_in_place = parsed.as_ref().is_some_and(|leaf| leaf.is_at(frame.segment, frame.offset));
+        if frame.index < self.signed {
+            match published.compare(frame.index, frame.leaf)? {
+                None => {}
+                Some(Difference::Log) => {
+                    let different = Different { leaf: frame.leaf.to_vec(), offset: frame.offset, is_in_place };
+                    return Ok(Found::Differs(different));
+                }
+                Some(Difference::Published(mut damage)) => {
+                    damage.take_name(Some(frame.leaf));
+                    return Ok(Found::Damage(damage));
+                }
+            }
+        }
+        let damage = |kind, detail: &str| {
+            let mut damage = Damage::at(frame.index, kind, self.path, frame.offset, detail.to_owned());
+            damage.take_name(Some(frame.leaf));
+            Ok(Found::Damage(damage))
+        };
+        let Some(leaf) = parsed else { return damage(DamageKind::Altered, "the leaf is not in the form of a leaf") };
+        if !is_in_place {
+            return damage(DamageKind::Moved, "the record says that it stands elsewhere");
+        }
+        if leaf.len != frame.sealed.len() as u64 || leaf.ciphertext_hash() != Some(sha256(frame.sealed)) {
+            return damage(DamageKind::Contents, "the sealed contents are not those that the leaf names");
+        }
+        match chains.follow(frame.index, &leaf, frame.leaf) {
+            Ok(()) => Ok(Found::Sound(leaf.log_time)),
+            Err(Fault::Chain(detail)) => damage(DamageKind::Chain, &detail),
+            Err(Fault::Clock(detail)) => damage(DamageKind::Clock, &detail),
+            Err(Fault::Policy(detail)) => damage(DamageKind::Policy, &detail),
+        }
+    }
+}
