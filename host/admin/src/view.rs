@@ -199,6 +199,13 @@ pub enum Moment {
         /// `allow`, `review` or `block`.
         verdict: Arc<str>,
     },
+    /// The caller sent these bytes, exactly.
+    Sent {
+        /// When, in Unix milliseconds.
+        at_ms: u64,
+        /// The bytes in base64.
+        data: String,
+    },
     /// The caller saw these bytes, exactly: messages of the protocol, after masking.
     Shown {
         /// When, in Unix milliseconds.

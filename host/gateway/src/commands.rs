@@ -2,11 +2,19 @@
 //! means that it could not answer.
 
 mod check;
+mod policy;
+mod review;
 mod schema;
+mod session;
+mod table;
 
+use std::future::Future;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::client::NoAnswer;
 
 /// A gate one can see through in part: a security gateway in the path of your data.
 #[derive(Debug, Parser)]
@@ -22,6 +30,15 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of grille.toml
     Schema,
+    /// See the policies in force
+    #[command(subcommand)]
+    Policy(policy::Action),
+    /// See and replay what callers did, end live sessions
+    #[command(subcommand)]
+    Session(session::Action),
+    /// Decide what waits for people
+    #[command(subcommand)]
+    Review(review::Action),
 }
 
 impl Cli {
@@ -29,6 +46,9 @@ impl Cli {
         match self.command {
             Command::Check(args) => check::run(&args),
             Command::Schema => schema::run(),
+            Command::Policy(action) => policy::run(&action),
+            Command::Session(action) => session::run(&action),
+            Command::Review(action) => review::run(&action),
         }
     }
 }
@@ -40,6 +60,8 @@ pub(crate) enum Outcome {
     Done,
     /// Exit code 1: the answer is "no".
     No,
+    /// Exit code 2: the command cannot mean this.
+    Usage,
 }
 
 /// For people, or for programs.
@@ -65,4 +87,27 @@ pub(crate) fn say(text: &str) {
 #[allow(clippy::print_stderr, reason = "why a command could not answer goes to standard error")]
 pub(crate) fn complain(text: &str) {
     eprintln!("grille: {text}");
+}
+
+/// One answer as JSON.
+fn print_json(answer: &impl serde::Serialize) -> Result<(), NoAnswer> {
+    say(&format!("{}\n", serde_json::to_string_pretty(answer).context("write JSON")?));
+    Ok(())
+}
+
+/// Runs a conversation with the gateway and turns its end into an exit code.
+fn answer(talk: impl Future<Output = Result<(), NoAnswer>>) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
+    match runtime.block_on(talk) {
+        Ok(()) => Ok(Outcome::Done),
+        Err(NoAnswer::Failed(error)) => Err(error),
+        Err(no @ NoAnswer::No(_)) => {
+            complain(&no.to_string());
+            Ok(Outcome::No)
+        }
+        Err(usage @ NoAnswer::Usage(_)) => {
+            complain(&usage.to_string());
+            Ok(Outcome::Usage)
+        }
+    }
 }

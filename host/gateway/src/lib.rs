@@ -1,1 +1,14 @@
+//! The gateway: the one place that knows all rooms, wires them from a configuration and keeps them running.
+//!
+//! What stands here is wiring and life cycle: start, reload, drain. Nothing is decided, parsed or masked here. This is
+//! the only room that reads the environment and resolves secrets.
+#![forbid(unsafe_code)]
 
+mod keys;
+mod logging;
+mod reload;
+mod rooms;
+mod secrets;
+mod weakening;
+
+pub use logging::{LogFormat, start as start_logging};

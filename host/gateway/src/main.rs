@@ -1,6 +1,7 @@
 //! The binary `grille`: reads the command line, hands over to a command, turns its answer into an exit code.
 #![forbid(unsafe_code)]
 
+mod client;
 mod commands;
 
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
+        Ok(Outcome::Usage) => ExitCode::from(2),
         Err(error) => {
             commands::complain(&format!("{error:#}"));
             ExitCode::from(3)

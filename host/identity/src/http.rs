@@ -1,7 +1,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use openidconnect::{HttpRequest, HttpResponse};
+use grille_policy::BoxFuture;
+use openidconnect::{AsyncHttpClient, HttpRequest, HttpResponse};
 
 /// The way to issuers: short, small, and never redirected.
 #[derive(Debug, Clone)]
@@ -39,8 +40,7 @@ impl Http {
         Ok(Self(client))
     }
 
-    /// The adapter that openidconnect asks for.
-    pub(crate) async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+    async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let request = reqwest::Request::try_from(request)?;
         let url = request.url().clone();
         let on_loopback = url.host_str().is_some_and(is_loopback);
@@ -59,6 +59,16 @@ impl Http {
         *response.status_mut() = answer.status();
         response.headers_mut().extend(std::mem::take(answer.headers_mut()));
         Ok(response)
+    }
+}
+
+/// The adapter that openidconnect asks for.
+impl<'c> AsyncHttpClient<'c> for Http {
+    type Error = HttpError;
+    type Future = BoxFuture<'c, Result<HttpResponse, HttpError>>;
+
+    fn call(&'c self, request: HttpRequest) -> Self::Future {
+        Box::pin(self.fetch(request))
     }
 }
 

@@ -124,8 +124,7 @@ impl Source {
 
     pub(crate) async fn discover(&self, http: &Http) -> Result<Vec<Key>, DiscoverError> {
         let url = IssuerUrl::new(self.issuer.issuer.to_string()).map_err(|_| DiscoverError::Url)?;
-        let client = |request| http.call(request);
-        let metadata = Metadata::discover_async(url, &client).await.map_err(explain)?;
+        let metadata = Metadata::discover_async(url, http).await.map_err(explain)?;
         if metadata.additional_metadata().grille_demo && !self.issuer.is_demo {
             return Err(DiscoverError::Demo);
         }

@@ -338,3 +338,11 @@ async fn two_issuers_are_two_principals_and_may_be_exchanged() {
     let crossed = one.sign(&header(&one), &with(claims(&here), json!({ "iss": there.url() })));
     assert_eq!(verifier.verify(&crossed).await.unwrap_err(), Denied::Signature("other".into()));
 }
+
+/// Sessions run on any thread.
+#[test]
+fn verifying_may_move_between_threads() {
+    fn is_send<T: Send>(_: T) {}
+    let verifier = Verifier::new(Vec::new()).unwrap();
+    is_send(verifier.verify(""));
+}

@@ -91,7 +91,10 @@ impl SigningKey {
         VerifierKey::new(origin, public)
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// Signs other statements of this gateway (DSSE). Signed notes cannot be confused with them: they are text that
+    /// begins with the log's name.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
         signature.copy_from_slice(self.pair.sign(message).as_ref());
         signature

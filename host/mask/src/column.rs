@@ -144,13 +144,18 @@ impl fmt::Debug for ColumnMask {
 }
 
 #[cfg(test)]
+mod props;
+#[cfg(test)]
 mod tests;
+
+/// PostgreSQL's own bound of n; a larger one is nonsense that must not decide how much is written.
+const LIMIT_MAX: usize = 10 << 20;
 
 /// How many characters a value of the column may have.
 fn limit(column: ColumnType) -> Option<usize> {
     // The modifier of varchar(n) and char(n), also in arrays, is n plus the length word of the stored form.
     let length = matches!(column.oid, 1042 | 1043).then(|| column.typmod.checked_sub(4)).flatten()?;
-    usize::try_from(length).ok().filter(|&length| length > 0)
+    usize::try_from(length).ok().filter(|length| (1..=LIMIT_MAX).contains(length))
 }
 
 /// The fixed text at the width of the column.

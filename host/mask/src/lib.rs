@@ -11,12 +11,16 @@
 #![deny(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod column;
+mod copy;
 pub mod detect;
 mod key;
 mod masker;
+mod row;
 mod types;
 mod wire;
 
 pub use column::{ColumnMask, Context, Masked};
+pub use copy::{CopyError, CopyFormat, CopyMasker, CsvOptions, ForceQuote, ROW_MAX, TextOptions};
 pub use key::{KeyError, MaskKey};
+pub use row::{RowError, mask_row};
 pub use types::{ColumnType, Format};

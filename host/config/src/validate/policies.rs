@@ -166,8 +166,10 @@ const GRANTS: [&str; 3] = ["clock", "counters", "kv"];
 const MEMORY: u64 = 64 << 20;
 /// One 64 KiB page is the least a component has; a mebibyte leaves room for its data.
 const MEMORY_MIN: u64 = 1 << 20;
-const MEMORY_MAX: u64 = 1 << 30;
+/// The slots of the pool of guest memories are this big.
+const MEMORY_MAX: u64 = 256 << 20;
 const TIME: Duration = Duration::from_millis(50);
-const TIME_MIN: Duration = Duration::from_millis(1);
+/// Two ticks of the clock that guests are stopped by.
+const TIME_MIN: Duration = Duration::from_millis(4);
 /// Somebody waits for the answer of a statement.
 const TIME_MAX: Duration = Duration::from_secs(10);

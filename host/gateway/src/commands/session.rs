@@ -1,0 +1,273 @@
+mod replay;
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use grille_admin::view::{Killed, Moment, OperationLine, Session, SessionDetail, Sessions};
+
+use super::table::{facts, harmless, line, now_ms, span, table, time};
+use super::{Format, Outcome, answer, print_json, say};
+use crate::client::{Client, NoAnswer, Reach};
+use replay::Replay;
+
+/// A statement in a list is cut to this; `--format json` has all of it.
+const TEXT_CHARACTERS: usize = 80;
+
+/// Nobody wants to watch somebody think longer than this.
+const PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// One line of a recording holds a chunk of at most 256 KiB in base64, or a statement of 16 MiB with escapes.
+const LINE_BYTES_MAX: usize = 128 << 20;
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Action {
+    /// List sessions, newest first
+    List(List),
+    /// Show one session and what it asked
+    Show(Show),
+    /// Show what its caller saw, as psql would
+    Replay(ReplayArgs),
+    /// End a live session
+    Kill(Kill),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only live ones
+    #[arg(long)]
+    live: bool,
+    /// Only those of this person
+    #[arg(long)]
+    person: Option<String>,
+    /// Only those of this target
+    #[arg(long)]
+    target: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// How to say it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The session, or a unique beginning of its id
+    id: String,
+    /// How to say it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ReplayArgs {
+    /// The session, or a unique beginning of its id
+    id: String,
+    /// So many times as fast as it was, 0 = at once; on a terminal 1
+    #[arg(long, value_parser = speed)]
+    speed: Option<f64>,
+    /// How to say it: text, or the recording's own JSON lines
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Kill {
+    /// The session, or a unique beginning of its id
+    id: String,
+    /// Why; it is recorded
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// How to say it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
+    answer(async {
+        match action {
+            Action::List(args) => list(args).await,
+            Action::Show(args) => show(args).await,
+            Action::Replay(args) => replay(args).await,
+            Action::Kill(args) => kill(args).await,
+        }
+    })
+}
+
+async fn list(args: &List) -> Result<(), NoAnswer> {
+    let client = Client::new(&args.reach)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    if args.live {
+        query.push(("live", "true".to_owned()));
+    }
+    query.extend(args.person.clone().map(|person| ("person", person)));
+    query.extend(args.target.clone().map(|target| ("target", target)));
+    let sessions: Sessions = client.read(&["v1", "sessions"], &query).await?;
+    if args.format == Format::Json {
+        return print_json(&sessions);
+    }
+    if sessions.sessions.is_empty() {
+        say("no sessions\n");
+        return Ok(());
+    }
+    let now_ms = now_ms();
+    let row = |session: &Session| {
+        vec![
+            session.id.to_string(),
+            who(session),
+            line(&session.target, 20),
+            line(&session.roles.join(", "), 30),
+            time(session.opened_ms),
+            span(session.opened_ms, session.closed_ms.unwrap_or(now_ms)),
+            count(session.operations),
+            count(session.refused),
+            if session.is_live { "live".to_owned() } else { line(session.end.as_deref().unwrap_or("ended"), 20) },
+        ]
+    };
+    let rows: Vec<Vec<String>> = sessions.sessions.iter().map(row).collect();
+    say(&table(&["ID", "WHO", "TARGET", "ROLES", "BEGAN", "LASTED", "ASKED", "REFUSED", "STATE"], &rows));
+    Ok(())
+}
+
+async fn show(args: &Show) -> Result<(), NoAnswer> {
+    let client = Client::new(&args.reach)?;
+    let detail: SessionDetail = client.read(&["v1", "sessions", &args.id], &[]).await?;
+    if args.format == Format::Json {
+        return print_json(&detail);
+    }
+    say(&describe(&detail));
+    Ok(())
+}
+
+fn describe(detail: &SessionDetail) -> String {
+    let session = &detail.session;
+    let state = match (session.is_live, session.closed_ms) {
+        (true, _) => "live".to_owned(),
+        (false, Some(at_ms)) => format!("{} {}", session.end.as_deref().unwrap_or("ended"), time(at_ms)),
+        (false, None) => "ended, and nothing says how".to_owned(),
+    };
+    let mut text = harmless(&facts(&[
+        ("session", session.id.to_string()),
+        ("who", format!("{} ({} at {})", who(session), session.person.sub, session.person.issuer)),
+        ("target", format!("{} ({}) as {}", session.target, session.protocol, session.roles.join(", "))),
+        ("from", format!("{} {}", session.peer, session.client)),
+        ("masked", if session.masked { "yes" } else { "no" }.to_owned()),
+        ("began", time(session.opened_ms)),
+        ("state", state),
+    ]));
+    let row = |line_: &OperationLine| {
+        let (rows, ended) = line_.outcome.as_ref().map_or((String::new(), String::new()), |outcome| {
+            (outcome.rows.to_string(), outcome.sqlstate.as_deref().unwrap_or("ok").to_owned())
+        });
+        vec![
+            line_.decision.number.to_string(),
+            time(line_.at_ms),
+            line_.verdict.to_string(),
+            ended,
+            rows,
+            line(&line_.text, TEXT_CHARACTERS),
+        ]
+    };
+    if !detail.log.is_empty() {
+        let rows: Vec<Vec<String>> = detail.log.iter().map(row).collect();
+        text.push('\n');
+        text.push_str(&table(&["NO", "AT", "VERDICT", "ENDED", "ROWS", "WHAT"], &rows));
+    }
+    for line in &detail.log {
+        let number = line.decision.number;
+        if let Some(reason) = &line.reason {
+            text.push_str(&format!("{number}: {}\n", harmless(reason)));
+        }
+        for masked in line.outcome.iter().flat_map(|outcome| &outcome.masked) {
+            text.push_str(&format!("{number}: masked {}\n", harmless(masked)));
+        }
+    }
+    if detail.more > 0 {
+        text.push_str(&format!("… and {} more; `grille session replay` has them all\n", detail.more));
+    }
+    text
+}
+
+async fn replay(args: &ReplayArgs) -> Result<(), NoAnswer> {
+    let client = Client::new(&args.reach)?;
+    let mut answer = client.stream(&["v1", "sessions", &args.id, "recording"]).await?;
+    let speed = args.speed.unwrap_or_else(|| if std::io::stdout().is_terminal() { 1.0 } else { 0.0 });
+    let mut out = std::io::stdout().lock();
+    let mut player = Replay::default();
+    let mut last_ms = None;
+    let mut buffer: Vec<u8> = Vec::new();
+    loop {
+        let chunk = answer.chunk().await.context("read the recording")?;
+        let is_last = chunk.is_none();
+        buffer.extend_from_slice(&chunk.unwrap_or_default());
+        if buffer.len() > LINE_BYTES_MAX {
+            return Err(anyhow::anyhow!("the recording has a line of more than {LINE_BYTES_MAX} bytes").into());
+        }
+        let end =
+            if is_last { buffer.len() } else { buffer.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) };
+        let lines: Vec<u8> = buffer.drain(..end).collect();
+        for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+            if args.format == Format::Json {
+                out.write_all(line).and_then(|()| out.write_all(b"\n")).context("write")?;
+                continue;
+            }
+            let moment: Moment = serde_json::from_slice(line).context("understand the recording")?;
+            if speed > 0.0 {
+                pause(&moment, &mut last_ms, speed).await;
+            }
+            out.write_all(player.play(&moment).as_bytes()).and_then(|()| out.flush()).context("write")?;
+        }
+        if is_last {
+            out.write_all(player.finish().as_bytes()).context("write")?;
+            return Ok(());
+        }
+    }
+}
+
+/// Waits as long as it took then, within reason.
+async fn pause(moment: &Moment, last_ms: &mut Option<u64>, speed: f64) {
+    let Some(at_ms) = replay::at_ms(moment) else { return };
+    if let Some(last_ms) = last_ms.replace(at_ms) {
+        let real = Duration::from_millis(at_ms.saturating_sub(last_ms));
+        let wanted = Duration::try_from_secs_f64(real.as_secs_f64() / speed).unwrap_or(PAUSE_MAX);
+        tokio::time::sleep(wanted.min(PAUSE_MAX)).await;
+    }
+}
+
+async fn kill(args: &Kill) -> Result<(), NoAnswer> {
+    let client = Client::new(&args.reach)?;
+    let killed: Killed = client.delete(&["v1", "sessions", &args.id], &[("reason", args.reason.clone())]).await?;
+    if args.format == Format::Json {
+        return print_json(&killed);
+    }
+    say(&format!("session {} is being ended\n", killed.id));
+    Ok(())
+}
+
+/// The name for people, with who acts for them.
+fn who(session: &Session) -> String {
+    match session.actors.first() {
+        None => line(&session.person.name, 30),
+        Some(actor) => format!("{} for {}", line(&actor.sub, 20), line(&session.person.name, 30)),
+    }
+}
+
+fn count(count: Option<u64>) -> String {
+    count.map_or_else(|| "-".to_owned(), |count| count.to_string())
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if speed.is_finite() && speed >= 0.0 => Ok(speed),
+        _ => Err("a number from 0".to_owned()),
+    }
+}

@@ -1,0 +1,151 @@
+//! What a new configuration protects less than the old one. It is no reason to refuse, it is a reason to say so.
+
+use grille_config::{Config, Policy};
+use grille_policy::Mode;
+
+/// One sentence per weakening.
+pub(crate) fn weakening(old: &Config, new: &Config) -> Vec<String> {
+    let mut found = Vec::new();
+    for before in &old.policies {
+        match new.policies.iter().find(|policy| policy.name == before.name) {
+            None => found.push(format!("policy \"{}\" is gone", before.name)),
+            Some(after) => compare(old, before, after, &mut found),
+        }
+    }
+    for after in new.policies.iter().filter(|policy| policy.failure_allows) {
+        if !old.policies.iter().any(|policy| policy.name == after.name) {
+            found.push(format!("policy \"{}\" lets operations pass when it fails", after.name));
+        }
+    }
+    found
+}
+
+fn compare(old: &Config, before: &Policy, after: &Policy, found: &mut Vec<String>) {
+    let name = &before.name;
+    if (before.mode, after.mode) == (Mode::Enforce, Mode::Monitor) {
+        found.push(format!("policy \"{name}\" only monitors"));
+    }
+    if after.failure_allows && !before.failure_allows {
+        found.push(format!("policy \"{name}\" lets operations pass when it fails"));
+    }
+    for target in before.targets.iter().filter(|target| !after.targets.contains(target)) {
+        found.push(format!("policy \"{name}\" no longer binds target \"{target}\""));
+    }
+    for role in &old.roles {
+        if before.roles.contains(&role.name) && !after.roles.contains(&role.name) {
+            found.push(format!("policy \"{name}\" no longer binds role \"{}\"", role.name));
+        }
+    }
+    if after.protection != before.protection.join(&after.protection) {
+        found.push(format!("policy \"{name}\" guards masked sessions less strictly"));
+    }
+}
+
+/// The parts of the configuration that differ, as key paths.
+pub(crate) fn changed(old: &Config, new: &Config) -> Vec<String> {
+    let mut changed = Vec::new();
+    let mut part = |key: &str, same: bool| {
+        if !same {
+            changed.push(key.to_owned());
+        }
+    };
+    part("identity", old.issuers == new.issuers);
+    part("listeners", old.listeners == new.listeners);
+    part("targets", old.targets == new.targets);
+    part("roles", old.roles == new.roles);
+    for policy in &old.policies {
+        let same = new.policies.iter().find(|other| other.name == policy.name) == Some(policy);
+        part(&format!("policies.{}", policy.name), same);
+    }
+    for policy in &new.policies {
+        if !old.policies.iter().any(|other| other.name == policy.name) {
+            part(&format!("policies.{}", policy.name), false);
+        }
+    }
+    for key in restart_parts(old, new) {
+        if key != "listeners" {
+            part(key, false);
+        }
+    }
+    changed
+}
+
+/// The parts that differ and that only a restart brings into force.
+pub(crate) fn restart_parts(running: &Config, new: &Config) -> Vec<&'static str> {
+    [
+        ("listeners", running.listeners == new.listeners),
+        ("masking", running.masking == new.masking),
+        ("ledger", running.ledger == new.ledger),
+        ("review", running.review == new.review),
+        ("admin", running.admin == new.admin),
+    ]
+    .into_iter()
+    .filter_map(|(key, same)| (!same).then_some(key))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const BASE: &str = r#"
+version = 1
+identity.corp = { issuer = "https://id.example.org", audience = "grille" }
+listeners.pg = { protocol = "postgres", address = "127.0.0.1:6432" }
+targets.clinic = { protocol = "postgres", address = "127.0.0.1:5432", database = "clinic", login = { user = "app" } }
+targets.lab = { protocol = "postgres", address = "127.0.0.1:5432", database = "lab", login = { user = "app" } }
+roles.analyst = { groups = ["a"], targets = ["clinic"] }
+roles.dba = { groups = ["d"], targets = ["clinic"] }
+"#;
+
+    fn config(policies: &str) -> Config {
+        grille_config::parse(&format!("{BASE}{policies}"), Path::new("grille.toml")).unwrap()
+    }
+
+    fn phi(rest: &str) -> Config {
+        config(&format!("[policies.phi]\nplugin = \"phi.wasm\"\nallow_unsigned = true\n{rest}"))
+    }
+
+    #[test]
+    fn weakenings_are_named_and_strengthenings_are_not() {
+        let both = "targets = [\"clinic\", \"lab\"]\n";
+        let strict = "settings = { inference = \"refuse\" }\n";
+        for (from, to, expected) in [
+            (phi(both), phi(both), None),
+            (phi(both), config(""), Some("policy \"phi\" is gone")),
+            (config(""), phi(both), None),
+            (phi(both), phi(&format!("{both}mode = \"monitor\"")), Some("policy \"phi\" only monitors")),
+            (phi(&format!("{both}mode = \"monitor\"")), phi(both), None),
+            (
+                phi(both),
+                phi(&format!("{both}on_failure = \"allow\"")),
+                Some("policy \"phi\" lets operations pass when it fails"),
+            ),
+            (
+                config(""),
+                phi(&format!("{both}on_failure = \"allow\"")),
+                Some("policy \"phi\" lets operations pass when it fails"),
+            ),
+            (phi(both), phi("targets = [\"clinic\"]"), Some("policy \"phi\" no longer binds target \"lab\"")),
+            (
+                phi(both),
+                phi(&format!("{both}roles = [\"*\", \"!dba\"]")),
+                Some("policy \"phi\" no longer binds role \"dba\""),
+            ),
+            (phi(&format!("{both}{strict}")), phi(both), Some("policy \"phi\" guards masked sessions less strictly")),
+            (phi(both), phi(&format!("{both}{strict}")), None),
+        ] {
+            assert_eq!(weakening(&from, &to), expected.map(str::to_owned).into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn changes_are_named_by_key() {
+        let (old, new) = (phi("targets = [\"clinic\"]"), phi("targets = [\"lab\"]"));
+        assert_eq!(changed(&old, &new), ["policies.phi"]);
+        assert_eq!(changed(&old, &config("review.quorum = 2")), ["policies.phi", "review"]);
+        assert_eq!(restart_parts(&old, &config("review.quorum = 2")), ["review"]);
+    }
+}
