@@ -2,11 +2,13 @@
 //! means that it could not answer.
 
 mod check;
+mod demo;
 mod policy;
 mod review;
 mod schema;
 mod session;
 mod table;
+mod token;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -39,6 +41,10 @@ enum Command {
     /// Decide what waits for people
     #[command(subcommand)]
     Review(review::Action),
+    /// The clinic: database, issuer and policies to try Grille on
+    Demo(demo::Args),
+    /// Print a token of a demo account, for scripts
+    Token(token::Args),
 }
 
 impl Cli {
@@ -49,6 +55,8 @@ impl Cli {
             Command::Policy(action) => policy::run(&action),
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
+            Command::Demo(args) => demo::run(args),
+            Command::Token(args) => token::run(&args),
         }
     }
 }

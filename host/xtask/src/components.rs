@@ -21,8 +21,15 @@ const WORKSPACES: [(&str, &str); 3] =
     [("plugins", ""), ("host/plugin/tests/guests", "guests"), ("host/demo/guests", "demo")];
 
 /// What the components are made of. Hidden files and build directories do not count.
-const SOURCES: [&str; 7] =
-    ["plugins", "host/plugin/tests/guests", "host/demo/guests", "sdk/rust", "wit", "rust-toolchain.toml", "host/xtask/src/components.rs"];
+const SOURCES: [&str; 7] = [
+    "plugins",
+    "host/plugin/tests/guests",
+    "host/demo/guests",
+    "sdk/rust",
+    "wit",
+    "rust-toolchain.toml",
+    "host/xtask/src/components.rs",
+];
 
 /// Builds all components to `target/components`, unless nothing that they are made of has changed. Answers their paths.
 pub(crate) fn build(root: &Path) -> Result<Vec<PathBuf>> {

@@ -6,11 +6,13 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result};
 
 use crate::shell::{cargo, run as run_command, say, target_dir};
-use crate::system;
+use crate::{components, system};
 
 /// Prepares, builds in release and hands over to `grille demo`, whose exit code becomes ours.
 pub(crate) fn run(root: &Path, check: bool, yes: bool) -> Result<ExitCode> {
     system::prepare(&system::DEMO, yes)?;
+    say("building the policies");
+    components::build(root)?;
     let grille = build(root)?;
     let mut command = Command::new(&grille);
     command.current_dir(root).arg("demo");

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, ensure};
 
 use crate::shell::{cargo, on_path, read, run as run_command, say, target_dir};
-use crate::{fuzz, python, system, tidy};
+use crate::{components, fuzz, python, system, tidy};
 
 /// Workspaces of their own: guests and their SDK.
 const GUEST_WORKSPACES: [&str; 2] = ["plugins", "sdk/rust"];
@@ -33,6 +33,8 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     say("lints");
     run_command(cargo(root).args(["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     guests(root)?;
+    say("policies");
+    components::build(root)?;
     say("build");
     run_command(cargo(root).args(["build", "--locked", "--workspace", "--all-targets"]))?;
 
