@@ -8,7 +8,6 @@ mod review;
 mod schema;
 mod session;
 mod table;
-mod token;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -44,7 +43,7 @@ enum Command {
     /// The clinic: database, issuer and policies to try Grille on
     Demo(demo::Args),
     /// Print a token of a demo account, for scripts
-    Token(token::Args),
+    Token(demo::token::Args),
 }
 
 impl Cli {
@@ -56,7 +55,7 @@ impl Cli {
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
             Command::Demo(args) => demo::run(args),
-            Command::Token(args) => token::run(&args),
+            Command::Token(args) => demo::token::run(&args),
         }
     }
 }

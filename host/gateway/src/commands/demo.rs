@@ -1,3 +1,5 @@
+pub(super) mod token;
+
 use std::path::PathBuf;
 
 use grille_demo::Options;
