@@ -1,0 +1,129 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use grille_policy::{Effect, StatementFacts};
+
+use crate::analysis::{Analysis, Output, StatementInfo};
+use crate::catalog::Catalog;
+use crate::limits::{Budget, Stop};
+use crate::walk::{Found, Rows, Told, Walker};
+use crate::{CopyDirection, Settings, facts, fingerprint, stack};
+
+/// Why a text could not be analysed. Nothing is known of it then.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalyseError {
+    /// PostgreSQL's grammar does not accept it. The server may: its version or its settings differ.
+    #[error("{message}")]
+    Syntax {
+        /// What the parser says.
+        message: String,
+        /// Where, in characters from 1, if the parser says it.
+        position: Option<usize>,
+    },
+    /// It is beyond the limits of [`crate::Limits`].
+    #[error("the statement is {0}")]
+    Limit(&'static str),
+    /// `standard_conforming_strings` is off, so that it would mean something else to the server.
+    #[error("statements cannot be understood while standard_conforming_strings is off; set it to on")]
+    BackslashStrings,
+}
+
+/// Works out what a text means.
+///
+/// # Errors
+/// When the text is no SQL, or too long or deep.
+pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Analysis, AnalyseError> {
+    let limits = settings.limits;
+    if text.len() > limits.text_bytes {
+        return Err(AnalyseError::Limit("longer than the limit on statement texts"));
+    }
+    if !settings.standard_conforming_strings {
+        return Err(AnalyseError::BackslashStrings);
+    }
+    let parsed = pg_raw_parse::parse(text).map_err(|error| {
+        let message = match error {
+            pg_raw_parse::Error::Parse(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        match message.contains("memory exhausted") {
+            true => AnalyseError::Limit("nested too deeply"),
+            false => AnalyseError::Syntax { message, position: None },
+        }
+    })?;
+    let tree = &**parsed;
+    let walked = stack::run(limits.depth, |depth_max| {
+        let mut statements = Vec::with_capacity(tree.len());
+        let mut facts = StatementFacts::default();
+        let mut missing = Vec::new();
+        let budget = Budget::for_text(text.len());
+        for raw in tree {
+            let mut walker = Walker::new(catalog, &settings.search_path, &budget, depth_max);
+            let told = walker.statement(raw.stmt())?;
+            let found = std::mem::take(&mut walker.found);
+            let range = range_of(text, raw.stmt_location, raw.stmt_len);
+            facts::add(&mut facts, &found.facts(catalog));
+            missing.extend_from_slice(&found.missing);
+            let mut info = statement_info(&walker, told, &found, range);
+            locate_copied_query(text, &mut info);
+            statements.push(info);
+        }
+        Ok((statements, facts, missing))
+    });
+    let (statements, mut facts, mut missing) = walked.map_err(|stop| match stop {
+        Stop::Depth => AnalyseError::Limit("nested too deeply"),
+        Stop::Work => AnalyseError::Limit("too much work to follow"),
+    })?;
+    facts::tidy(&mut facts);
+    facts.statements = u32::try_from(statements.len()).unwrap_or(u32::MAX);
+    facts.fingerprint = fingerprint::of(text);
+    missing.sort();
+    missing.dedup();
+    Ok(Analysis { facts: Arc::new(facts), statements, missing })
+}
+
+/// What was noted of one statement, as others see it.
+pub(crate) fn statement_info(walker: &Walker<'_>, told: Told, found: &Found, range: Range<usize>) -> StatementInfo {
+    let effects = found.effects();
+    let output = match told.rows {
+        Rows::None => Output::None,
+        Rows::Prepared(name) => Output::Prepared(name),
+        Rows::Cursor(name) => Output::Cursor(name),
+        Rows::Columns(columns) => walker.output(&columns, found),
+    };
+    let writes_rows = effects.contains(&Effect::Write)
+        || found.copy.as_ref().is_some_and(|c| matches!(c.direction, CopyDirection::In | CopyDirection::IntoServer));
+    let returns_rows = output != Output::None && found.copy.is_none();
+    StatementInfo {
+        kind: told.kind.into(),
+        is_ddl: effects.iter().any(|effect| matches!(effect, Effect::Ddl | Effect::Procedural)),
+        writes_rows,
+        has_result_and_writes: writes_rows && returns_rows,
+        effects,
+        output,
+        session: found.session.clone(),
+        copy: found.copy.clone(),
+        text_range: range,
+        detail: found.detail(walker.catalog),
+    }
+}
+
+/// A statement's place without the space around it; a length of 0 means up to the end.
+fn range_of(text: &str, location: i32, length: i32) -> Range<usize> {
+    let start = usize::try_from(location).unwrap_or(0).min(text.len());
+    let end = match usize::try_from(length) {
+        Ok(0) | Err(_) => text.len(),
+        Ok(length) => start.saturating_add(length).min(text.len()),
+    };
+    let inner = text.get(start..end).unwrap_or_default();
+    let lead = inner.len() - inner.trim_start().len();
+    start + lead..start + lead + inner.trim().len()
+}
+
+/// The text between the parentheses of `COPY (query) TO`: so that its columns can be asked for.
+fn locate_copied_query(text: &str, info: &mut StatementInfo) {
+    let Some(copy) = info.copy.as_mut().filter(|copy| copy.target.is_none()) else { return };
+    let statement = text.get(info.text_range.clone()).unwrap_or_default();
+    let range = fingerprint::first_parentheses(statement);
+    copy.query = range.map(|range| info.text_range.start + range.start..info.text_range.start + range.end);
+}

@@ -1,0 +1,83 @@
+use grille_policy::{Effect, NameList, RelationName};
+
+use crate::analysis::Reach;
+use crate::catalog::is_system_schema;
+use crate::{Analysis, Catalog, Refusal, StatementInfo};
+
+/// What the roles of a session may touch, as the union of their rights.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoleScope {
+    /// The relations: an entry names them, a removal also what lies beneath them.
+    pub relations: NameList,
+    /// Whether rows may be read.
+    pub read: bool,
+    /// Whether rows may be changed.
+    pub write: bool,
+    /// Whether definitions and privileges may be changed.
+    pub ddl: bool,
+}
+
+/// Judges a text by the role's relations and operations.
+///
+/// # Errors
+/// With what is missing.
+pub fn scope(analysis: &Analysis, catalog: &Catalog, role: &RoleScope) -> Result<(), Refusal> {
+    analysis.statements.iter().try_for_each(|statement| {
+        operations(statement, role)?;
+        if role.relations.is_unlimited() { Ok(()) } else { relations(statement, catalog, role) }
+    })
+}
+
+fn operations(statement: &StatementInfo, role: &RoleScope) -> Result<(), Refusal> {
+    for effect in &statement.effects {
+        let (allowed, operation) = match effect {
+            Effect::Read => (role.read, "read"),
+            // What cannot be told may write.
+            Effect::Write | Effect::Unknown => (role.write, "write"),
+            Effect::Ddl | Effect::Privilege => (role.ddl, "ddl"),
+            Effect::Procedural => (role.read && role.write && role.ddl, "read, write and ddl"),
+            // What COPY moves is read or written; changing the session is everybody's.
+            Effect::Copy | Effect::Session => continue,
+        };
+        if !allowed {
+            let message = format!("{} needs the operation {operation}, which your role does not have", statement.kind);
+            return Err(Refusal::new("role-operation", message));
+        }
+    }
+    Ok(())
+}
+
+fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> Result<(), Refusal> {
+    let outside = |relation: &RelationName| {
+        let message = format!("relation {relation} is outside what your role may use");
+        Err(Refusal::new("role-relation", message))
+    };
+    for used in &statement.detail.named {
+        if !is_always_in_scope(&used.relation, catalog) && !role.relations.contains(&used.relation.to_string()) {
+            return outside(&used.relation);
+        }
+    }
+    for relation in &statement.detail.reached {
+        if role.relations.excludes(&relation.to_string()) {
+            return outside(relation);
+        }
+    }
+    if statement.effects.iter().any(|effect| *effect == Effect::Procedural) {
+        let message = format!("{} cannot be followed, and your role is limited to certain relations", statement.kind);
+        return Err(Refusal::new("role-opaque", message));
+    }
+    let opaque = statement.detail.constructs.iter().find(|construct| construct.reach == Reach::Anything);
+    if let Some(construct) = opaque
+        && catalog.relations.iter().any(|relation| role.relations.excludes(&relation.full_name().to_string()))
+    {
+        let message = format!("{} cannot be followed and may reach relations taken from your role", construct.what);
+        return Err(Refusal::new("role-opaque", message));
+    }
+    Ok(())
+}
+
+fn is_always_in_scope(relation: &RelationName, catalog: &Catalog) -> bool {
+    is_system_schema(&relation.schema)
+        || relation.schema.starts_with("pg_temp")
+        || catalog.relation_in(&relation.schema, &relation.name).is_some_and(|id| catalog.relation(id).is_temporary)
+}

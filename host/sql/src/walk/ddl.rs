@@ -1,0 +1,630 @@
+//! Definitions and privileges: what they name, what they keep, and what a masked session must not define.
+
+use grille_policy::{Access, Effect, Filter, RelationName, Write};
+use pg_raw_parse::list::NodeList;
+use pg_raw_parse::nodes::{
+    AlterTableStmt, CommentStmt, CreateFunctionStmt, CreateStmt, DropStmt, GrantStmt, RangeVar, RenameStmt, RuleStmt,
+    ViewStmt,
+};
+use pg_raw_parse::{Node, raw};
+
+use super::names::{qualified, strings};
+use super::{Columns, Walker};
+use crate::analysis::Reach;
+use crate::catalog::is_system_schema;
+use crate::limits::Walk;
+use crate::lineage::{Flow, Named};
+
+impl<'a> Walker<'a> {
+    /// Walks a statement that is no query, and gives its command.
+    pub(super) fn definition(&mut self, node: Node<'a>) -> Walk<&'static str> {
+        self.effect(Effect::Ddl);
+        match node {
+            Node::ViewStmt(view) => self.view(view),
+            Node::CreateStmt(create) => self.create_table(create),
+            Node::AlterTableStmt(alter) => self.alter_table(alter),
+            Node::CreateFunctionStmt(function) => self.create_function(function),
+            Node::RuleStmt(rule) => self.create_rule(rule),
+            Node::RenameStmt(rename) => Ok(self.rename(rename)),
+            Node::DropStmt(drop) => Ok(self.drop(drop)),
+            Node::GrantStmt(grant) => Ok(self.grant(grant)),
+            Node::CommentStmt(comment) => Ok(self.comment(comment)),
+            Node::IndexStmt(index) => {
+                if let Some(range) = index.relation() {
+                    let columns = self.changed(range)?;
+                    self.on_row(range, columns, |walker| {
+                        for element in index.index_params() {
+                            walker.expression(element.expr())?;
+                        }
+                        walker.expression(index.where_clause())
+                    })?;
+                }
+                Ok("CREATE INDEX")
+            }
+            Node::TruncateStmt(truncate) => Ok(self.truncate(truncate.relations())),
+            Node::CreateTrigStmt(trigger) => {
+                if let Some(range) = trigger.relation() {
+                    self.changed(range)?;
+                    // The trigger's function sees whole rows.
+                    self.relabels(range, "a trigger on");
+                }
+                Ok("CREATE TRIGGER")
+            }
+            Node::CreatePolicyStmt(policy) => {
+                self.row_policy(policy.table(), policy.qual(), policy.with_check(), "CREATE POLICY")
+            }
+            Node::AlterPolicyStmt(policy) => {
+                self.row_policy(policy.table(), policy.qual(), policy.with_check(), "ALTER POLICY")
+            }
+            Node::AlterObjectSchemaStmt(statement) => {
+                if let Some(range) = statement.relation() {
+                    self.changed(range)?;
+                    self.relabels(range, "moving");
+                }
+                Ok("ALTER")
+            }
+            Node::CreateStatsStmt(statistics) => {
+                for node in statistics.relations() {
+                    self.changed(node)?;
+                }
+                Ok("CREATE STATISTICS")
+            }
+            node => Ok(self.plain_definition(node)),
+        }
+    }
+
+    /// Definitions that keep no values. Those that could bring in code, other servers or other rights are refused in
+    /// masked sessions, whatever they are made of.
+    fn plain_definition(&mut self, node: Node<'a>) -> &'static str {
+        let privilege = |walker: &mut Self, kind| {
+            walker.effect(Effect::Privilege);
+            kind
+        };
+        let refused = |walker: &mut Self, kind| {
+            walker.restrict_definition(kind);
+            kind
+        };
+        match node {
+            Node::CreateSchemaStmt(schema) => {
+                if !schema.schema_elts().is_empty() {
+                    self.construct("CREATE SCHEMA with elements", None, Reach::Anything);
+                }
+                "CREATE SCHEMA"
+            }
+            Node::CreateSeqStmt(sequence) => self.sequence(sequence.sequence(), "CREATE SEQUENCE"),
+            Node::AlterSeqStmt(sequence) => self.sequence(sequence.sequence(), "ALTER SEQUENCE"),
+            Node::CreateEnumStmt(_) | Node::CompositeTypeStmt(_) | Node::CreateRangeStmt(_) => "CREATE TYPE",
+            Node::AlterEnumStmt(_) | Node::AlterTypeStmt(_) => "ALTER TYPE",
+            Node::CreateDomainStmt(_) => "CREATE DOMAIN",
+            Node::AlterDomainStmt(_) => "ALTER DOMAIN",
+            Node::AlterStatsStmt(_) => "ALTER STATISTICS",
+            Node::AlterOwnerStmt(_) => privilege(self, "ALTER OWNER"),
+            Node::AlterObjectDependsStmt(_) => "ALTER",
+            Node::AlterFunctionStmt(_) => refused(self, "ALTER FUNCTION"),
+            Node::DefineStmt(define) => match define.kind {
+                raw::ObjectType::OBJECT_COLLATION => "CREATE COLLATION",
+                raw::ObjectType::OBJECT_TYPE => "CREATE TYPE",
+                raw::ObjectType::OBJECT_AGGREGATE => refused(self, "CREATE AGGREGATE"),
+                raw::ObjectType::OBJECT_OPERATOR => refused(self, "CREATE OPERATOR"),
+                _ => refused(self, "CREATE TEXT SEARCH"),
+            },
+            Node::AlterCollationStmt(_) => "ALTER COLLATION",
+            Node::CreateCastStmt(_) => refused(self, "CREATE CAST"),
+            Node::CreateConversionStmt(_) => refused(self, "CREATE CONVERSION"),
+            Node::CreateTransformStmt(_) => refused(self, "CREATE TRANSFORM"),
+            Node::CreateOpClassStmt(_) | Node::CreateOpFamilyStmt(_) => refused(self, "CREATE OPERATOR CLASS"),
+            Node::AlterOpFamilyStmt(_) => refused(self, "ALTER OPERATOR FAMILY"),
+            Node::AlterOperatorStmt(_) => refused(self, "ALTER OPERATOR"),
+            Node::AlterTSDictionaryStmt(_) | Node::AlterTSConfigurationStmt(_) => refused(self, "ALTER TEXT SEARCH"),
+            Node::CreateExtensionStmt(_) => refused(self, "CREATE EXTENSION"),
+            Node::AlterExtensionStmt(_) | Node::AlterExtensionContentsStmt(_) => refused(self, "ALTER EXTENSION"),
+            Node::CreateFdwStmt(_) => refused(self, "CREATE FOREIGN DATA WRAPPER"),
+            Node::AlterFdwStmt(_) => refused(self, "ALTER FOREIGN DATA WRAPPER"),
+            Node::CreateForeignServerStmt(_) => refused(self, "CREATE SERVER"),
+            Node::AlterForeignServerStmt(_) => refused(self, "ALTER SERVER"),
+            Node::CreateUserMappingStmt(_) => refused(self, "CREATE USER MAPPING"),
+            Node::AlterUserMappingStmt(_) => refused(self, "ALTER USER MAPPING"),
+            Node::DropUserMappingStmt(_) => refused(self, "DROP USER MAPPING"),
+            Node::ImportForeignSchemaStmt(_) => refused(self, "IMPORT FOREIGN SCHEMA"),
+            Node::CreateAmStmt(_) => refused(self, "CREATE ACCESS METHOD"),
+            Node::CreatePLangStmt(_) => refused(self, "CREATE LANGUAGE"),
+            Node::CreateEventTrigStmt(_) => refused(self, "CREATE EVENT TRIGGER"),
+            Node::AlterEventTrigStmt(_) => refused(self, "ALTER EVENT TRIGGER"),
+            Node::CreatePublicationStmt(_) => refused(self, "CREATE PUBLICATION"),
+            Node::AlterPublicationStmt(_) => refused(self, "ALTER PUBLICATION"),
+            Node::CreateSubscriptionStmt(_) => refused(self, "CREATE SUBSCRIPTION"),
+            Node::AlterSubscriptionStmt(_) => refused(self, "ALTER SUBSCRIPTION"),
+            Node::DropSubscriptionStmt(_) => "DROP SUBSCRIPTION",
+            Node::LoadStmt(_) => {
+                self.effect(Effect::Unknown);
+                self.construct("LOAD", None, Reach::Anything);
+                refused(self, "LOAD")
+            }
+            Node::SecLabelStmt(_) => refused(self, "SECURITY LABEL"),
+            Node::AlterSystemStmt(_) => {
+                self.effect(Effect::Privilege);
+                refused(self, "ALTER SYSTEM")
+            }
+            Node::AlterDatabaseSetStmt(_) => refused(self, "ALTER DATABASE SET"),
+            Node::AlterRoleSetStmt(_) => {
+                self.effect(Effect::Privilege);
+                refused(self, "ALTER ROLE SET")
+            }
+            Node::CreateRoleStmt(_) => privilege(self, "CREATE ROLE"),
+            Node::AlterRoleStmt(_) => privilege(self, "ALTER ROLE"),
+            Node::DropRoleStmt(_) => privilege(self, "DROP ROLE"),
+            Node::GrantRoleStmt(grant) => privilege(self, if grant.is_grant { "GRANT" } else { "REVOKE" }),
+            Node::AlterDefaultPrivilegesStmt(_) => privilege(self, "ALTER DEFAULT PRIVILEGES"),
+            Node::DropOwnedStmt(_) => privilege(self, "DROP OWNED"),
+            Node::ReassignOwnedStmt(_) => privilege(self, "REASSIGN OWNED"),
+            Node::CreatedbStmt(_) => "CREATE DATABASE",
+            Node::AlterDatabaseStmt(_) | Node::AlterDatabaseRefreshCollStmt(_) => "ALTER DATABASE",
+            Node::DropdbStmt(_) => "DROP DATABASE",
+            Node::CreateTableSpaceStmt(_) => refused(self, "CREATE TABLESPACE"),
+            Node::DropTableSpaceStmt(_) => "DROP TABLESPACE",
+            Node::AlterTableSpaceOptionsStmt(_) => "ALTER TABLESPACE",
+            Node::AlterTableMoveAllStmt(_) => "ALTER TABLE",
+            node => self.upkeep(node),
+        }
+    }
+
+    /// What keeps tables in shape and changes no definition.
+    fn upkeep(&mut self, node: Node<'a>) -> &'static str {
+        match node {
+            Node::VacuumStmt(vacuum) => {
+                for relation in vacuum.rels() {
+                    self.touch(relation.relation());
+                }
+                if vacuum.is_vacuumcmd { "VACUUM" } else { "ANALYZE" }
+            }
+            Node::ClusterStmt(cluster) => {
+                self.touch(cluster.relation());
+                "CLUSTER"
+            }
+            Node::ReindexStmt(reindex) => {
+                if reindex.kind == raw::ReindexObjectType::REINDEX_OBJECT_TABLE {
+                    self.touch(reindex.relation());
+                }
+                "REINDEX"
+            }
+            Node::RefreshMatViewStmt(refresh) => {
+                self.touch(refresh.relation());
+                "REFRESH MATERIALIZED VIEW"
+            }
+            Node::LockStmt(lock) => {
+                // A lock is no definition.
+                self.found.effects.retain(|effect| *effect != Effect::Ddl);
+                self.effect(Effect::Session);
+                for node in lock.relations() {
+                    if let Node::RangeVar(range) = node {
+                        let name = self.relation_name(range);
+                        self.named(name, Access::Read);
+                    }
+                }
+                "LOCK TABLE"
+            }
+            Node::CheckPointStmt(_) => "CHECKPOINT",
+            other => {
+                self.effect(Effect::Unknown);
+                let what = super::expr::describe(other).replace("an expression", "a statement");
+                self.construct(what, None, Reach::Anything);
+                "UNKNOWN"
+            }
+        }
+    }
+
+    fn restrict_definition(&mut self, kind: &str) {
+        let message = format!("{kind} is refused in a masked session: what it defines cannot be followed");
+        self.restrict("definition", message);
+    }
+
+    fn sequence(&mut self, range: Option<&'a RangeVar>, kind: &'static str) -> &'static str {
+        self.touch(range);
+        kind
+    }
+
+    fn touch(&mut self, range: Option<&'a RangeVar>) {
+        if let Some(range) = range {
+            let name = self.relation_name(range);
+            self.named(name, Access::Write);
+            if let Some(id) = self.relation_id(range) {
+                self.found.reached.push(id);
+            }
+        }
+    }
+
+    /// A relation whose definition changes, with the columns of its rows.
+    fn changed(&mut self, range: &'a RangeVar) -> Walk<Columns> {
+        self.touch(Some(range));
+        match self.relation_id(range) {
+            Some(id) => self.relation_columns(id),
+            None => Ok(Columns::List(std::sync::Arc::from([]))),
+        }
+    }
+
+    /// Walks expressions over a row of the relation.
+    fn on_row<T>(&mut self, range: &'a RangeVar, columns: Columns, walk: impl FnOnce(&mut Self) -> Walk<T>) -> Walk<T> {
+        let relation = self.relation_id(range);
+        self.in_clause(None, |walker| {
+            walker.framed(None, |walker| {
+                walker.show(vec![super::Item {
+                    name: range.relname(),
+                    relation,
+                    is_aliased: false,
+                    columns,
+                    shows_columns: true,
+                    is_target: false,
+                }]);
+                walk(walker)
+            })
+        })
+    }
+
+    fn relabels(&mut self, range: &RangeVar, what: &'static str) {
+        let name = self.relation_name(range);
+        self.found.relabelled.push((name, what));
+    }
+
+    fn view(&mut self, view: &'a ViewStmt) -> Walk<&'static str> {
+        let columns = self.query(view.query(), Some(grille_policy::Usage::Projected))?;
+        if let Some(range) = view.view() {
+            let place = self.new_relation("view", range);
+            self.keeps_columns(&place, &columns);
+        }
+        Ok("CREATE VIEW")
+    }
+
+    fn create_table(&mut self, create: &'a CreateStmt) -> Walk<&'static str> {
+        if let Some(range) = create.relation() {
+            self.new_relation("table", range);
+        }
+        for node in create.inh_relations() {
+            if let Node::RangeVar(parent) = node {
+                let name = self.relation_name(parent);
+                self.named(name, Access::Read);
+            }
+        }
+        // Defaults and checks see the row that is being made, and no table.
+        let own: Vec<Named> = create
+            .table_elts()
+            .iter()
+            .filter_map(|node| match node {
+                Node::ColumnDef(column) => {
+                    Some(Named { name: column.colname().unwrap_or_default().into(), flow: Flow::constant() })
+                }
+                _ => None,
+            })
+            .collect();
+        self.in_clause(None, |walker| {
+            walker.framed(None, |walker| {
+                let name = create.relation().and_then(RangeVar::relname);
+                walker.show(vec![super::Item::list(name, own)]);
+                create
+                    .table_elts()
+                    .iter()
+                    .chain(create.constraints().iter().map(Node::Constraint))
+                    .try_for_each(|node| walker.table_element(node))
+            })
+        })?;
+        Ok("CREATE TABLE")
+    }
+
+    fn table_element(&mut self, node: Node<'a>) -> Walk<()> {
+        match node {
+            Node::ColumnDef(column) => {
+                self.expression(column.raw_default())?;
+                for constraint in column.constraints() {
+                    self.table_element(constraint)?;
+                }
+            }
+            Node::Constraint(constraint) => {
+                if constraint.contype == raw::ConstrType::CONSTR_FOREIGN
+                    && let Some(other) = constraint.pktable()
+                {
+                    let name = self.relation_name(other);
+                    self.named(name, Access::Read);
+                }
+                self.expression(constraint.raw_expr())?;
+                self.expression(constraint.where_clause())?;
+            }
+            Node::TableLikeClause(like) => {
+                if let Some(range) = like.relation() {
+                    let name = self.relation_name(range);
+                    self.named(name, Access::Read);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn alter_table(&mut self, alter: &'a AlterTableStmt) -> Walk<&'static str> {
+        use raw::AlterTableType as Change;
+        let Some(range) = alter.relation() else { return Ok("ALTER TABLE") };
+        let columns = self.changed(range)?;
+        for node in alter.cmds() {
+            let Node::AlterTableCmd(change) = node else { continue };
+            match change.subtype {
+                // These leave name, type and values of each column as they are.
+                Change::AT_AddIndex
+                | Change::AT_ValidateConstraint
+                | Change::AT_DropConstraint
+                | Change::AT_AlterConstraint
+                | Change::AT_DropNotNull
+                | Change::AT_SetNotNull
+                | Change::AT_SetStatistics
+                | Change::AT_SetOptions
+                | Change::AT_ResetOptions
+                | Change::AT_SetStorage
+                | Change::AT_SetCompression
+                | Change::AT_DropColumn
+                | Change::AT_ClusterOn
+                | Change::AT_DropCluster
+                | Change::AT_SetLogged
+                | Change::AT_SetUnLogged
+                | Change::AT_SetTableSpace
+                | Change::AT_SetRelOptions
+                | Change::AT_ResetRelOptions
+                | Change::AT_AddIdentity
+                | Change::AT_SetIdentity
+                | Change::AT_DropIdentity
+                | Change::AT_ReplicaIdentity => {}
+                Change::AT_ChangeOwner => self.effect(Effect::Privilege),
+                Change::AT_AddColumn | Change::AT_ColumnDefault | Change::AT_AddConstraint => {
+                    let columns = columns.clone();
+                    let is_generated = generates(change.def());
+                    self.on_row(range, columns, |walker| match change.def() {
+                        node @ (Node::ColumnDef(_) | Node::Constraint(_)) => walker.table_element(node),
+                        node => walker.expression(node).map(|_| ()),
+                    })?;
+                    if is_generated {
+                        self.relabels(range, "a generated column of");
+                    }
+                }
+                _ => self.relabels(range, "this change of"),
+            }
+        }
+        Ok(match alter.objtype {
+            raw::ObjectType::OBJECT_VIEW => "ALTER VIEW",
+            raw::ObjectType::OBJECT_MATVIEW => "ALTER MATERIALIZED VIEW",
+            raw::ObjectType::OBJECT_INDEX => "ALTER INDEX",
+            raw::ObjectType::OBJECT_SEQUENCE => "ALTER SEQUENCE",
+            raw::ObjectType::OBJECT_FOREIGN_TABLE => "ALTER FOREIGN TABLE",
+            raw::ObjectType::OBJECT_TYPE => "ALTER TYPE",
+            _ => "ALTER TABLE",
+        })
+    }
+
+    fn create_function(&mut self, function: &'a CreateFunctionStmt) -> Walk<&'static str> {
+        let kind = if function.is_procedure { "CREATE PROCEDURE" } else { "CREATE FUNCTION" };
+        let language = function.options().iter().find(|option| option.defname() == Some("language"));
+        let language = language.and_then(|option| option.arg().as_str()).unwrap_or("sql");
+        if !language.eq_ignore_ascii_case("sql") {
+            self.restrict(
+                "definition",
+                format!(
+                    "{kind} in {language} is refused in a masked session: its body cannot be followed; write it in SQL"
+                ),
+            );
+            return Ok(kind);
+        }
+        // What the body does is done when it is called; here only what it would let out counts.
+        let outer = std::mem::take(&mut self.found);
+        let walked = self.in_clause(None, |walker| walker.definition_body(function));
+        let inner = std::mem::replace(&mut self.found, outer);
+        walked?;
+        let place = format!("function {}", strings(function.funcname()).join("."));
+        let mut read: Vec<_> = inner.uses.iter().map(|&(id, _)| id).collect();
+        for &id in &inner.reached {
+            let count = self.catalog.relation(id).columns.len();
+            read.extend((0..count).map(|index| super::columns::column_id(id, index)));
+        }
+        for id in read {
+            self.sink(place.as_str(), &Flow::constant(), &Flow::column(id));
+        }
+        self.found.reached.extend(inner.reached);
+        self.found.constructs.extend(inner.constructs);
+        self.found.missing.extend(inner.missing);
+        Ok(kind)
+    }
+
+    fn create_rule(&mut self, rule: &'a RuleStmt) -> Walk<&'static str> {
+        if let Some(range) = rule.relation() {
+            self.touch(Some(range));
+            self.relabels(range, "a rule on");
+        }
+        self.restrict_definition("CREATE RULE");
+        Ok("CREATE RULE")
+    }
+
+    fn row_policy(
+        &mut self,
+        table: Option<&'a RangeVar>,
+        qual: Node<'a>,
+        check: Node<'a>,
+        kind: &'static str,
+    ) -> Walk<&'static str> {
+        self.effect(Effect::Privilege);
+        let Some(range) = table else { return Ok(kind) };
+        let columns = self.changed(range)?;
+        self.on_row(range, columns, |walker| {
+            walker.expression(qual)?;
+            walker.expression(check)
+        })?;
+        Ok(kind)
+    }
+
+    fn rename(&mut self, rename: &'a RenameStmt) -> &'static str {
+        use raw::ObjectType as Object;
+        if let Some(range) = rename.relation() {
+            self.touch(Some(range));
+            let is_harmless = matches!(
+                rename.rename_type,
+                Object::OBJECT_INDEX
+                    | Object::OBJECT_SEQUENCE
+                    | Object::OBJECT_TABCONSTRAINT
+                    | Object::OBJECT_TRIGGER
+                    | Object::OBJECT_POLICY
+                    | Object::OBJECT_RULE
+            );
+            if !is_harmless {
+                self.relabels(range, "renaming");
+            }
+        }
+        if rename.rename_type == Object::OBJECT_SCHEMA {
+            // Every relation of the schema gets another name.
+            let schema = rename.subname().unwrap_or_default();
+            let catalog = self.catalog;
+            for relation in catalog.relations.iter().filter(|relation| *relation.schema == *schema) {
+                self.found.relabelled.push((relation.full_name(), "renaming"));
+            }
+        }
+        match rename.rename_type {
+            Object::OBJECT_SCHEMA => "ALTER SCHEMA",
+            Object::OBJECT_VIEW => "ALTER VIEW",
+            Object::OBJECT_INDEX => "ALTER INDEX",
+            Object::OBJECT_SEQUENCE => "ALTER SEQUENCE",
+            Object::OBJECT_MATVIEW => "ALTER MATERIALIZED VIEW",
+            Object::OBJECT_FUNCTION | Object::OBJECT_PROCEDURE | Object::OBJECT_ROUTINE | Object::OBJECT_AGGREGATE => {
+                // A function that settings allow is known by its name.
+                self.restrict_definition("ALTER FUNCTION");
+                "ALTER FUNCTION"
+            }
+            Object::OBJECT_ROLE => {
+                self.effect(Effect::Privilege);
+                "ALTER ROLE"
+            }
+            Object::OBJECT_DATABASE => "ALTER DATABASE",
+            Object::OBJECT_TYPE | Object::OBJECT_ATTRIBUTE => "ALTER TYPE",
+            _ => "ALTER TABLE",
+        }
+    }
+
+    fn drop(&mut self, drop: &'a DropStmt) -> &'static str {
+        use raw::ObjectType as Object;
+        let is_relation = matches!(
+            drop.remove_type,
+            Object::OBJECT_TABLE
+                | Object::OBJECT_VIEW
+                | Object::OBJECT_MATVIEW
+                | Object::OBJECT_FOREIGN_TABLE
+                | Object::OBJECT_SEQUENCE
+        );
+        if is_relation {
+            for node in drop.objects() {
+                if let Node::NodeList(name) = node {
+                    self.touch_name(&strings(name));
+                }
+            }
+        }
+        match drop.remove_type {
+            Object::OBJECT_TABLE => "DROP TABLE",
+            Object::OBJECT_VIEW => "DROP VIEW",
+            Object::OBJECT_MATVIEW => "DROP MATERIALIZED VIEW",
+            Object::OBJECT_FOREIGN_TABLE => "DROP FOREIGN TABLE",
+            Object::OBJECT_SEQUENCE => "DROP SEQUENCE",
+            Object::OBJECT_INDEX => "DROP INDEX",
+            Object::OBJECT_SCHEMA => "DROP SCHEMA",
+            Object::OBJECT_FUNCTION => "DROP FUNCTION",
+            Object::OBJECT_PROCEDURE => "DROP PROCEDURE",
+            Object::OBJECT_ROUTINE => "DROP ROUTINE",
+            Object::OBJECT_AGGREGATE => "DROP AGGREGATE",
+            Object::OBJECT_TYPE => "DROP TYPE",
+            Object::OBJECT_DOMAIN => "DROP DOMAIN",
+            Object::OBJECT_TRIGGER => "DROP TRIGGER",
+            Object::OBJECT_EVENT_TRIGGER => "DROP EVENT TRIGGER",
+            Object::OBJECT_RULE => "DROP RULE",
+            Object::OBJECT_POLICY => "DROP POLICY",
+            Object::OBJECT_EXTENSION => "DROP EXTENSION",
+            Object::OBJECT_LANGUAGE => "DROP LANGUAGE",
+            Object::OBJECT_PUBLICATION => "DROP PUBLICATION",
+            Object::OBJECT_OPERATOR => "DROP OPERATOR",
+            Object::OBJECT_CAST => "DROP CAST",
+            Object::OBJECT_FOREIGN_SERVER => "DROP SERVER",
+            Object::OBJECT_FDW => "DROP FOREIGN DATA WRAPPER",
+            Object::OBJECT_STATISTIC_EXT => "DROP STATISTICS",
+            Object::OBJECT_COLLATION => "DROP COLLATION",
+            _ => "DROP",
+        }
+    }
+
+    fn touch_name(&mut self, names: &[&str]) {
+        let (schema, name) = qualified(names);
+        let id = match schema {
+            Some(schema) => self.catalog.relation_in(self.real_schema(schema), name),
+            None => self.catalog.relation_on_path(self.path, name),
+        };
+        let relation = match id {
+            Some(id) => {
+                self.found.reached.push(id);
+                self.catalog.relation(id).full_name()
+            }
+            None => {
+                let schema = schema.map_or_else(|| self.creation_schema(), |schema| self.real_schema(schema));
+                RelationName { schema: schema.into(), name: name.into() }
+            }
+        };
+        self.named(relation, Access::Write);
+    }
+
+    fn truncate(&mut self, relations: &'a NodeList) -> &'static str {
+        // Rows go, the definition stays.
+        self.found.effects.retain(|effect| *effect != Effect::Ddl);
+        self.effect(Effect::Write);
+        for node in relations {
+            if let Node::RangeVar(range) = node {
+                self.touch(Some(range));
+                let relation = self.relation_name(range);
+                self.found.writes.push(Write { kind: "TRUNCATE".into(), relation, filter: Filter::Absent });
+            }
+        }
+        "TRUNCATE"
+    }
+
+    fn grant(&mut self, grant: &'a GrantStmt) -> &'static str {
+        self.effect(Effect::Privilege);
+        let is_on_tables = grant.targtype == raw::GrantTargetType::ACL_TARGET_OBJECT
+            && matches!(grant.objtype, raw::ObjectType::OBJECT_TABLE | raw::ObjectType::OBJECT_SEQUENCE);
+        if is_on_tables {
+            for range in grant.objects() {
+                self.touch(Some(range));
+            }
+        }
+        if grant.is_grant { "GRANT" } else { "REVOKE" }
+    }
+
+    /// Policies read the comments of columns.
+    fn comment(&mut self, comment: &'a CommentStmt) -> &'static str {
+        let names = match comment.object() {
+            Node::NodeList(names) => strings(names),
+            _ => Vec::new(),
+        };
+        let relation = match comment.objtype {
+            raw::ObjectType::OBJECT_COLUMN => names.split_last().map(|(_, relation)| relation),
+            raw::ObjectType::OBJECT_TABLE | raw::ObjectType::OBJECT_VIEW | raw::ObjectType::OBJECT_MATVIEW => {
+                Some(&names[..])
+            }
+            _ => None,
+        };
+        if let Some(relation) = relation {
+            self.touch_name(relation);
+            if comment.objtype == raw::ObjectType::OBJECT_COLUMN
+                && let Some(used) = self.found.named.last()
+                && !is_system_schema(&used.relation.schema)
+            {
+                let name = used.relation.clone();
+                self.found.relabelled.push((name, "a comment on a column of"));
+            }
+        }
+        "COMMENT"
+    }
+}
+
+/// Whether a new column is computed of others.
+fn generates(node: Node<'_>) -> bool {
+    let Node::ColumnDef(column) = node else { return false };
+    column.constraints().iter().any(|constraint| match constraint {
+        Node::Constraint(constraint) => constraint.contype == raw::ConstrType::CONSTR_GENERATED,
+        _ => false,
+    })
+}

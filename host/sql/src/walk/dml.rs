@@ -1,0 +1,306 @@
+//! INSERT, UPDATE, DELETE and MERGE, at the top or inside a WITH.
+
+use std::sync::Arc;
+
+use grille_policy::{Access, Effect, Filter, Usage, Write};
+use pg_raw_parse::nodes::{
+    DeleteStmt, InsertStmt, MergeStmt, OnConflictClause, RangeVar, ResTarget, ReturningClause, UpdateStmt,
+};
+use pg_raw_parse::{Node, raw};
+
+use super::from::{alias_of, range_text};
+use super::{Columns, Item, Walker};
+use crate::analysis::Reach;
+use crate::limits::Walk;
+use crate::lineage::{Flow, Named};
+
+impl<'a> Walker<'a> {
+    /// The relation that is written, as the item that its columns are named by.
+    pub(super) fn target(&mut self, range: &'a RangeVar) -> Walk<Item<'a>> {
+        let (alias, _) = alias_of(range.alias());
+        let name = self.relation_name(range);
+        self.named(name.clone(), Access::Write);
+        let relation = self.relation_id(range);
+        let columns = match relation {
+            Some(id) => {
+                if self.catalog.relation(id).has_rules {
+                    self.construct(format!("the rules of {name}"), None, Reach::Anything);
+                }
+                self.relation_columns(id)?
+            }
+            None => {
+                self.missing(range_text(range));
+                let what = format!("relation \"{}\"", range_text(range));
+                Columns::Any(Box::new(self.construct(what, None, Reach::Anything)))
+            }
+        };
+        Ok(Item {
+            name: Some(alias.or_else(|| range.relname()).unwrap_or_default()),
+            relation,
+            is_aliased: alias.is_some(),
+            columns,
+            shows_columns: true,
+            is_target: true,
+        })
+    }
+
+    fn wrote(&mut self, kind: &'static str, range: &RangeVar, filter: Filter) {
+        self.effect(Effect::Write);
+        let relation = self.relation_name(range);
+        self.found.writes.push(Write { kind: kind.into(), relation, filter });
+    }
+
+    pub(super) fn insert(&mut self, insert: &'a InsertStmt, projecting: Option<Usage>) -> Walk<Columns> {
+        self.kind("INSERT");
+        let Some(range) = insert.relation() else { return Ok(no_columns()) };
+        self.framed(insert.with_clause(), |walker| {
+            let source = match insert.select_stmt() {
+                Node::None => None,
+                Node::SelectStmt(select) if is_plain_values(select) => {
+                    Some(walker.in_clause(None, |walker| walker.framed(None, |w| w.values_only(select)))?)
+                }
+                node => Some(walker.query(node, None)?),
+            };
+            let target = walker.target(range)?;
+            walker.wrote("INSERT", range, Filter::Absent);
+            let excluded = walker.inserted(insert, range, &target, source.as_ref());
+            if let Some(conflict) = insert.on_conflict_clause() {
+                let excluded = Item { shows_columns: false, ..Item::list(Some("excluded"), excluded) };
+                walker.on_conflict(conflict, range, &target, excluded)?;
+            }
+            walker.show(vec![target]);
+            walker.returning(insert.returning_clause(), projecting)
+        })
+    }
+
+    /// Values flow into the columns that are listed, or into the first ones. Gives what each column receives.
+    fn inserted(
+        &mut self,
+        insert: &'a InsertStmt,
+        range: &RangeVar,
+        target: &Item<'a>,
+        source: Option<&Columns>,
+    ) -> Vec<Named> {
+        let listed: Vec<Arc<str>> = insert
+            .cols()
+            .iter()
+            .filter_map(|node| if let Node::ResTarget(column) = node { column.name().map(Arc::from) } else { None })
+            .collect();
+        let names = if listed.is_empty() {
+            let all = self.all_columns(&target.columns);
+            all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect()
+        } else {
+            listed
+        };
+        let Some(source) = source else { return Vec::new() };
+        let Some(values) = self.all_columns(source) else {
+            let row = self.whole_row(source);
+            self.sink(format!("table {}", self.relation_name(range)), &Flow::constant(), &row);
+            return names.into_iter().map(|name| Named { name, flow: row.clone() }).collect();
+        };
+        let mut received = Vec::new();
+        for (name, value) in names.iter().zip(values.iter()) {
+            self.flows_into(range, target, name, &value.flow);
+            received.push(Named { name: Arc::clone(name), flow: value.flow.clone() });
+        }
+        // More values than columns that are known: the server refuses, or the catalog is stale.
+        for value in values.iter().skip(names.len()) {
+            self.sink(format!("table {}", self.relation_name(range)), &Flow::constant(), &value.flow);
+        }
+        received
+    }
+
+    fn flows_into(&mut self, range: &RangeVar, target: &Item<'a>, column: &str, value: &Flow) -> Flow {
+        let place = format!("column {}.{column}", self.relation_name(range));
+        let stored = self.column_in(&target.columns, column).unwrap_or_else(Flow::constant);
+        self.sink(place, &stored, value);
+        stored
+    }
+
+    fn on_conflict(
+        &mut self,
+        conflict: &'a OnConflictClause,
+        range: &'a RangeVar,
+        target: &Item<'a>,
+        excluded: Item<'a>,
+    ) -> Walk<()> {
+        self.framed(None, |walker| {
+            walker.show(vec![target.clone(), excluded]);
+            if let Some(infer) = conflict.infer() {
+                walker.in_clause(None, |walker| {
+                    for node in infer.index_elems() {
+                        if let Node::IndexElem(element) = node {
+                            walker.expression(element.expr())?;
+                        }
+                    }
+                    walker.expression(infer.where_clause())
+                })?;
+            }
+            if conflict.action == raw::OnConflictAction::ONCONFLICT_UPDATE {
+                walker.assignments(conflict.target_list().iter(), range, target)?;
+                walker.condition(conflict.where_clause(), Usage::Filtered)?;
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn update(&mut self, update: &'a UpdateStmt, projecting: Option<Usage>) -> Walk<Columns> {
+        self.kind("UPDATE");
+        let Some(range) = update.relation() else { return Ok(no_columns()) };
+        self.framed(update.with_clause(), |walker| {
+            let target = walker.target(range)?;
+            walker.show(vec![target.clone()]);
+            walker.range_list(update.from_clause())?;
+            walker.assignments(update.target_list().iter(), range, &target)?;
+            let filter = walker.filter(update.where_clause(), &target)?;
+            walker.wrote("UPDATE", range, filter);
+            walker.returning(update.returning_clause(), projecting)
+        })
+    }
+
+    pub(super) fn delete(&mut self, delete: &'a DeleteStmt, projecting: Option<Usage>) -> Walk<Columns> {
+        self.kind("DELETE");
+        let Some(range) = delete.relation() else { return Ok(no_columns()) };
+        self.framed(delete.with_clause(), |walker| {
+            let target = walker.target(range)?;
+            walker.show(vec![target.clone()]);
+            walker.range_list(delete.using_clause())?;
+            let filter = walker.filter(delete.where_clause(), &target)?;
+            walker.wrote("DELETE", range, filter);
+            walker.returning(delete.returning_clause(), projecting)
+        })
+    }
+
+    pub(super) fn merge(&mut self, merge: &'a MergeStmt, projecting: Option<Usage>) -> Walk<Columns> {
+        self.kind("MERGE");
+        let Some(range) = merge.relation() else { return Ok(no_columns()) };
+        self.framed(merge.with_clause(), |walker| {
+            let target = walker.target(range)?;
+            let source = walker.range_item(merge.source_relation())?;
+            // `*` in RETURNING shows the source first.
+            walker.show(source);
+            walker.show(vec![target.clone()]);
+            let joined = walker.in_clause(Some(Usage::Joined), |w| w.filter(merge.join_condition(), &target))?;
+            let mut filter = Filter::Absent;
+            for clause in merge.merge_when_clauses() {
+                let condition = match clause.condition() {
+                    Node::None => Filter::None,
+                    node => walker.filter(node, &target)?,
+                };
+                let changes_rows = matches!(clause.command_type, raw::CmdType::CMD_UPDATE | raw::CmdType::CMD_DELETE);
+                if changes_rows {
+                    let is_joined = clause.match_kind == raw::MergeMatchKind::MERGE_WHEN_MATCHED;
+                    let is_limited = condition == Filter::Effective || (is_joined && joined == Filter::Effective);
+                    filter = match (filter, is_limited) {
+                        (Filter::None, _) | (_, false) => Filter::None,
+                        _ => Filter::Effective,
+                    };
+                }
+                walker.merge_action(clause, range, &target)?;
+            }
+            walker.wrote("MERGE", range, filter);
+            walker.returning(merge.returning_clause(), projecting)
+        })
+    }
+
+    fn merge_action(
+        &mut self,
+        clause: &'a pg_raw_parse::nodes::MergeWhenClause,
+        range: &'a RangeVar,
+        target: &Item<'a>,
+    ) -> Walk<()> {
+        let targets: Vec<&'a ResTarget> = clause
+            .target_list()
+            .iter()
+            .filter_map(|node| if let Node::ResTarget(target) = node { Some(target) } else { None })
+            .collect();
+        if clause.command_type != raw::CmdType::CMD_INSERT {
+            return self.assignments(targets.into_iter(), range, target);
+        }
+        let mut names: Vec<Arc<str>> = targets.iter().filter_map(|target| target.name().map(Arc::from)).collect();
+        if names.is_empty() {
+            let all = self.all_columns(&target.columns);
+            names = all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect();
+        }
+        for (index, value) in clause.values().iter().enumerate() {
+            let flow = self.in_clause(None, |walker| walker.expression(value))?;
+            let name = names.get(index).cloned().unwrap_or_else(|| "?".into());
+            self.flows_into(range, target, &name, &flow);
+        }
+        Ok(())
+    }
+
+    /// SET lists: the columns of existing rows, and what flows into them.
+    fn assignments(
+        &mut self,
+        targets: impl Iterator<Item = &'a ResTarget>,
+        range: &'a RangeVar,
+        target: &Item<'a>,
+    ) -> Walk<()> {
+        for assignment in targets {
+            let name = assignment.name().unwrap_or_default();
+            for step in assignment.indirection() {
+                if let Node::A_Indices(indices) = step {
+                    self.in_clause(None, |walker| {
+                        walker.expression(indices.lidx())?;
+                        walker.expression(indices.uidx())
+                    })?;
+                }
+            }
+            let value = self.in_clause(None, |walker| walker.assigned_value(assignment.val()))?;
+            let stored = self.flows_into(range, target, name, &value);
+            self.found.assigned.extend_from_slice(stored.origins.as_slice());
+        }
+        Ok(())
+    }
+
+    fn assigned_value(&mut self, node: Node<'a>) -> Walk<Flow> {
+        let Node::MultiAssignRef(reference) = node else { return self.expression(node) };
+        let index = usize::try_from(reference.colno).unwrap_or_default().saturating_sub(1);
+        match reference.source() {
+            Node::RowExpr(row) => self.expression(row.args().get(index).unwrap_or(Node::None)),
+            Node::SubLink(link) => {
+                let columns = self.query(link.subselect(), None)?;
+                let all = self.all_columns(&columns);
+                let flow = all.as_deref().and_then(|all| all.get(index)).map(|column| column.flow.clone());
+                Ok(super::at_best_derived(&flow.unwrap_or_else(|| self.whole_row(&columns))))
+            }
+            other => self.expression_or_row(other),
+        }
+    }
+
+    fn returning(&mut self, clause: Option<&'a ReturningClause>, projecting: Option<Usage>) -> Walk<Columns> {
+        let Some(clause) = clause else { return Ok(no_columns()) };
+        self.effect(Effect::Read);
+        let Some(here) = self.here else { return Ok(no_columns()) };
+        // The row before and after, by their usual names or those given here.
+        let row = self.frames[here].items.iter().find(|item| item.is_target).cloned();
+        if let Some(row) = row {
+            let given = |kind| clause.options().iter().find(|option| option.option == kind).and_then(|o| o.value());
+            let old = given(raw::ReturningOptionKind::RETURNING_OPTION_OLD).unwrap_or("old");
+            let new = given(raw::ReturningOptionKind::RETURNING_OPTION_NEW).unwrap_or("new");
+            let named = |name| Item { name: Some(name), is_aliased: true, shows_columns: false, ..row.clone() };
+            self.show(vec![named(old), named(new)]);
+        }
+        self.in_clause(projecting, |walker| walker.target_nodes(clause.exprs().iter()))
+    }
+
+    /// Brings items into sight of the current frame.
+    pub(super) fn show(&mut self, items: Vec<Item<'a>>) {
+        if let Some(here) = self.here {
+            self.frames[here].items.extend(items);
+        }
+    }
+}
+
+fn no_columns() -> Columns {
+    Columns::List(Arc::from([]))
+}
+
+/// `VALUES …` as the source of an INSERT is not a query of its own.
+fn is_plain_values(select: &pg_raw_parse::nodes::SelectStmt) -> bool {
+    !select.values_lists().is_empty()
+        && select.with_clause().is_none()
+        && select.sort_clause().is_empty()
+        && matches!((select.limit_count(), select.limit_offset()), (Node::None, Node::None))
+}

@@ -1,0 +1,111 @@
+//! What a view means: its definition walked once per catalog.
+
+use std::sync::Arc;
+
+use pg_raw_parse::Node;
+
+use super::{Active, Found, Walker};
+use crate::analysis::{Construct, Reach};
+use crate::catalog::Catalog;
+use crate::limits::{Budget, Limits, Walk};
+use crate::lineage::{Flow, Named};
+use crate::stack;
+
+/// What the definition of a view means.
+#[derive(Debug)]
+pub(crate) struct ViewMeaning {
+    pub(crate) columns: Arc<[Named]>,
+    /// The relations that it reads.
+    pub(crate) reached: Vec<u32>,
+    pub(crate) constructs: Vec<Arc<Construct>>,
+}
+
+impl Catalog {
+    /// What a view means, worked out when it is first asked for.
+    pub(crate) fn meaning(&self, id: u32) -> Arc<ViewMeaning> {
+        if let Some(meaning) = self.relation(id).meaning.get() {
+            return Arc::clone(meaning);
+        }
+        let length = self.relation(id).definition.as_ref().map_or(0, |text| text.len());
+        let walked = stack::run(Limits::default().depth, |depth_max| {
+            let budget = Budget::for_text(length);
+            Walker::new(self, &self.path, &budget, depth_max).view_meaning(id)
+        });
+        walked.unwrap_or_else(|_| {
+            let meaning = Arc::new(opaque(self, id));
+            Arc::clone(self.relation(id).meaning.get_or_init(|| meaning))
+        })
+    }
+}
+
+impl Walker<'_> {
+    pub(super) fn view_meaning(&mut self, id: u32) -> Walk<Arc<ViewMeaning>> {
+        let relation = self.catalog.relation(id);
+        if let Some(meaning) = relation.meaning.get() {
+            return Ok(Arc::clone(meaning));
+        }
+        if self.active.contains(&Active::View(id)) {
+            return Ok(Arc::new(opaque(self.catalog, id)));
+        }
+        let definition = relation.definition.as_deref().unwrap_or_default();
+        self.budget.spend(definition.len())?;
+        let Ok(parsed) = pg_raw_parse::parse(definition) else {
+            return Ok(Arc::clone(relation.meaning.get_or_init(|| Arc::new(opaque(self.catalog, id)))));
+        };
+        let mut inner = Walker {
+            depth: self.depth,
+            active: [&self.active[..], &[Active::View(id)]].concat(),
+            ..Walker::new(self.catalog, &self.catalog.path, self.budget, self.depth_max)
+        };
+        let columns = match parsed.stmts().next() {
+            Some(node @ Node::SelectStmt(_)) => inner.deeper(|inner| inner.query(node, None))?,
+            _ => super::Columns::Any(Box::new(inner.construct(
+                format!("view {}", relation.full_name()),
+                None,
+                Reach::Anything,
+            ))),
+        };
+        let found = std::mem::take(&mut inner.found);
+        let meaning = match inner.all_columns(&columns) {
+            Some(columns) if columns.len() == relation.columns.len() => {
+                // The catalog's names hold: a view's columns can be renamed.
+                let columns = columns
+                    .iter()
+                    .zip(&relation.columns)
+                    .map(|(column, named)| Named { name: Arc::clone(&named.name), flow: column.flow.clone() });
+                meaning(columns.collect(), found)
+            }
+            _ => opaque(self.catalog, id),
+        };
+        let is_whole = inner.active.len() == 1;
+        let meaning = Arc::new(meaning);
+        // Inside another expansion a cycle may have cut this one short.
+        if is_whole || self.active.iter().all(|active| matches!(active, Active::View(_))) {
+            return Ok(Arc::clone(relation.meaning.get_or_init(|| meaning)));
+        }
+        Ok(meaning)
+    }
+}
+
+fn meaning(columns: Arc<[Named]>, found: Found) -> ViewMeaning {
+    let mut reached = found.reached;
+    reached.sort_unstable();
+    reached.dedup();
+    ViewMeaning { columns, reached, constructs: found.constructs }
+}
+
+/// A view that could not be followed may hold anything.
+fn opaque(catalog: &Catalog, id: u32) -> ViewMeaning {
+    let relation = catalog.relation(id);
+    let construct = Arc::new(Construct {
+        what: format!("view {}", relation.full_name()).into(),
+        function: None,
+        reach: Reach::Anything,
+    });
+    let columns = relation
+        .columns
+        .iter()
+        .map(|column| Named { name: Arc::clone(&column.name), flow: Flow::unknown(Arc::clone(&construct)) })
+        .collect();
+    ViewMeaning { columns, reached: Vec::new(), constructs: vec![construct] }
+}
