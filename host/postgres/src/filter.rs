@@ -1,0 +1,208 @@
+//! The treatments of one result, compiled for its columns, and their work on each row.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use grille_mask::{ColumnMask, ColumnType, Context, Masked};
+use grille_pg_codec::backend::{DataRow, OwnedField};
+use grille_pg_codec::encode::{EncodeError, RowWriter};
+use grille_pg_codec::{Format, Malformed, frame};
+use grille_policy::Treatment;
+
+use crate::statements::ResultFormats;
+
+/// A row of a masked result is held whole: it is refused above this.
+pub(crate) const ROW_BYTES_MAX: usize = 64 << 20;
+
+/// What happens to each row of a result.
+pub(crate) struct Filter {
+    pub(crate) columns: Vec<Column>,
+}
+
+/// What happens to one column.
+pub(crate) struct Column {
+    pub(crate) name: Arc<str>,
+    pub(crate) treatment: Treatment,
+    mask: ColumnMask,
+}
+
+impl Column {
+    pub(crate) fn is_keep(&self) -> bool {
+        self.mask.is_keep()
+    }
+}
+
+impl Filter {
+    /// Compiles one treatment per column; none if all of them keep.
+    pub(crate) fn compile(
+        treatments: &[Treatment],
+        fields: &[OwnedField],
+        formats: &ResultFormats,
+        context: &Context<'_>,
+    ) -> Option<Self> {
+        if treatments.iter().all(Treatment::is_keep) {
+            return None;
+        }
+        let columns =
+            treatments
+                .iter()
+                .zip(fields)
+                .enumerate()
+                .map(|(index, (treatment, field))| {
+                    let column = ColumnType::new(field.type_oid, mask_format(formats.of(index)))
+                        .with_typmod(field.typmod);
+                    Column {
+                        name: String::from_utf8_lossy(&field.name).into(),
+                        treatment: treatment.clone(),
+                        mask: ColumnMask::compile(treatment, column, context),
+                    }
+                });
+        Some(Self {
+            columns: columns.collect(),
+        })
+    }
+
+    /// Appends the DataRow frame with its values treated, and counts the treated values that are not NULL.
+    pub(crate) fn row(
+        &self,
+        body: &[u8],
+        out: &mut BytesMut,
+        scratch: &mut Vec<u8>,
+        counts: &mut [u64],
+    ) -> Result<(), BadRow> {
+        let row = DataRow::from_body(body)?;
+        if row.len() != self.columns.len() {
+            return Err(BadRow::Columns {
+                row: row.len(),
+                described: self.columns.len(),
+            });
+        }
+        out.reserve(body.len() + frame::HEADER_BYTES);
+        let mut treated = RowWriter::begin(out);
+        for ((value, column), count) in row.values().zip(&self.columns).zip(counts) {
+            let value = value?;
+            if column.is_keep() {
+                treated.value(value)?;
+                continue;
+            }
+            *count += u64::from(value.is_some());
+            scratch.clear();
+            match column.mask.apply(value, scratch) {
+                Masked::Null => treated.value(None)?,
+                Masked::Value => treated.value(Some(scratch))?,
+            }
+        }
+        Ok(treated.finish()?)
+    }
+}
+
+/// The mask room names formats itself, so that it depends on no protocol.
+const fn mask_format(format: Format) -> grille_mask::Format {
+    match format {
+        Format::Text => grille_mask::Format::Text,
+        Format::Binary => grille_mask::Format::Binary,
+    }
+}
+
+/// A row that does not fit its description. Nothing of it may reach the caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadRow {
+    #[error("a row cannot be read")]
+    Malformed(#[from] Malformed),
+    #[error("a row has {row} columns where {described} were described")]
+    Columns { row: usize, described: usize },
+    #[error("a treated row cannot be written")]
+    Unwritable(#[from] EncodeError),
+}
+
+#[cfg(test)]
+mod tests {
+    use grille_mask::MaskKey;
+    use grille_mask::detect::Detector;
+    use grille_policy::Masker;
+
+    use super::*;
+
+    fn field(name: &str, type_oid: u32) -> OwnedField {
+        OwnedField {
+            name: name.as_bytes().into(),
+            table_oid: 0,
+            attnum: 0,
+            type_oid,
+            type_len: -1,
+            typmod: -1,
+            format: Format::Text,
+        }
+    }
+
+    fn frame_of(values: &[Option<&[u8]>]) -> BytesMut {
+        let mut out = BytesMut::new();
+        let mut row = RowWriter::begin(&mut out);
+        for value in values {
+            row.value(*value).expect("short values");
+        }
+        row.finish().expect("a short row");
+        out
+    }
+
+    fn filter(treatments: &[Treatment], fields: &[OwnedField]) -> Option<Filter> {
+        let key = MaskKey::new([7; 32]);
+        let detector = Arc::new(Detector::new().expect("the patterns compile"));
+        let context = Context {
+            key: &key,
+            detector: &detector,
+            year: 2026,
+        };
+        Filter::compile(treatments, fields, &ResultFormats::default(), &context)
+    }
+
+    #[test]
+    fn treated_values_change_and_kept_ones_do_not() {
+        let fields = [field("id", 20), field("ssn", 25), field("born", 1082)];
+        let treatments = [
+            Treatment::Keep,
+            Treatment::Mask(Masker::Redact),
+            Treatment::Mask(Masker::Year),
+        ];
+        let filter = filter(&treatments, &fields).expect("two columns are treated");
+        let row = frame_of(&[Some(b"17"), Some(b"123-45-6789"), Some(b"1980-06-15")]);
+        let (mut out, mut counts) = (BytesMut::new(), [0; 3]);
+        filter
+            .row(
+                &row[frame::HEADER_BYTES..],
+                &mut out,
+                &mut Vec::new(),
+                &mut counts,
+            )
+            .expect("a whole row");
+        assert_eq!(
+            out,
+            frame_of(&[Some(b"17"), Some(b"[redacted]"), Some(b"1980-01-01")])
+        );
+        assert_eq!(counts, [0, 1, 1]);
+    }
+
+    #[test]
+    fn a_row_that_does_not_fit_is_refused_and_all_keep_needs_no_filter() {
+        let fields = [field("ssn", 25)];
+        assert!(filter(&[Treatment::Keep], &fields).is_none());
+        let filter =
+            filter(&[Treatment::Mask(Masker::Null)], &fields).expect("one column is treated");
+        let row = frame_of(&[Some(b"a"), Some(b"b")]);
+        let mut out = BytesMut::new();
+        let refused = filter.row(
+            &row[frame::HEADER_BYTES..],
+            &mut out,
+            &mut Vec::new(),
+            &mut [0],
+        );
+        assert!(matches!(
+            refused,
+            Err(BadRow::Columns {
+                row: 2,
+                described: 1
+            })
+        ));
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,228 @@
+//! What a text means in this session: worked out once per distinct text, as long as nothing that it depends on changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use grille_policy::{Effect, Finding, Protection, Severity, StatementFacts};
+use grille_sql::{
+    AnalyseError, Analysis, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan,
+    SessionEffect, SessionNames, Settings, StatementInfo, analyse, protect, scope,
+};
+
+use crate::route::Route;
+
+/// Distinct texts that a session remembers: what a pool's clients repeat. Beyond it everything is forgotten at once,
+/// which costs one analysis each and needs no bookkeeping per use.
+const JUDGED_MAX: usize = 256;
+/// Longer texts are judged each time they come: they are rare and would fill the memory.
+const REMEMBERED_TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// What everything about a text's meaning depends on.
+pub(crate) struct View {
+    /// Empty until it is needed.
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) settings: Settings,
+    pub(crate) protection: Option<Protection>,
+    pub(crate) protected: Option<Arc<ProtectedSet>>,
+    pub(crate) names: SessionNames,
+    scope: RoleScope,
+    judged: HashMap<Arc<str>, Arc<Judged>>,
+    /// The session's settings may have changed since they were last asked for.
+    pub(crate) is_stale: bool,
+    /// Definitions changed since the session's own connection was last asked for them.
+    pub(crate) is_own_catalog_stale: bool,
+    /// Definitions were changed in the open transaction: only the session's own connection sees them.
+    pub(crate) has_own_ddl: bool,
+}
+
+/// A text, what it means, and what the host itself says to it.
+pub(crate) struct Judged {
+    pub(crate) text: Arc<str>,
+    pub(crate) facts: Arc<StatementFacts>,
+    /// None where the text does not parse.
+    pub(crate) analysis: Option<Analysis>,
+    /// The treatments of its results, in a masked session.
+    pub(crate) guarded: Option<Guarded>,
+    /// What the host refuses by itself: out of scope, or a protected value would leave.
+    pub(crate) refusal: Option<Finding>,
+}
+
+impl View {
+    pub(crate) fn new(
+        catalog: Arc<Catalog>,
+        route: &Route,
+        protection: Option<Protection>,
+    ) -> Self {
+        Self {
+            catalog,
+            settings: Settings::default(),
+            protection,
+            protected: None,
+            names: SessionNames::default(),
+            scope: route.scope(),
+            judged: HashMap::new(),
+            is_stale: true,
+            is_own_catalog_stale: false,
+            has_own_ddl: false,
+        }
+    }
+
+    /// Whether names must be resolved: the session is masked, or its roles limit relations.
+    pub(crate) fn needs_catalog(&self) -> bool {
+        self.protection.is_some() || !self.scope.relations.is_unlimited()
+    }
+
+    /// Whether an enforced policy protects columns here.
+    pub(crate) const fn is_masked(&self) -> bool {
+        self.protection.is_some()
+    }
+
+    /// Forgets what was worked out: something that it depends on changed.
+    pub(crate) fn forget(&mut self) {
+        self.judged.clear();
+    }
+
+    pub(crate) fn remembered(&self, text: &str) -> Option<Arc<Judged>> {
+        self.judged.get(text).cloned()
+    }
+
+    /// Keeps what a text means, unless that depends on names that change with each statement.
+    pub(crate) fn remember(&mut self, judged: &Arc<Judged>) {
+        if judged.text.len() > REMEMBERED_TEXT_BYTES_MAX || judged.uses_names() {
+            return;
+        }
+        if self.judged.len() >= JUDGED_MAX {
+            self.judged.clear();
+        }
+        self.judged
+            .insert(Arc::clone(&judged.text), Arc::clone(judged));
+    }
+
+    /// Works out what a text means. Pure: the same view and text give the same answer.
+    pub(crate) fn judge(&self, text: Arc<str>) -> Judged {
+        let catalog = &*self.catalog;
+        let analysis = match analyse(&text, catalog, &self.settings) {
+            Ok(analysis) => analysis,
+            Err(error) => return self.unparsed(text, &error),
+        };
+        let facts = self.names.facts(&analysis);
+        let mut judged = Judged {
+            text,
+            facts,
+            analysis: None,
+            guarded: None,
+            refusal: None,
+        };
+        if let Err(refusal) = scope(&analysis, catalog, &self.scope) {
+            judged.refusal = Some(finding(&refusal));
+        } else if let (Some(protection), Some(protected)) = (&self.protection, &self.protected) {
+            match protect(&analysis, catalog, protected, protection, &self.names) {
+                Ok(guarded) => judged.guarded = Some(guarded),
+                Err(refusal) => judged.refusal = Some(finding(&refusal)),
+            }
+        }
+        judged.analysis = Some(analysis);
+        judged
+    }
+
+    /// A text that does not parse runs only where nothing could be lost by it: the server will most likely refuse it
+    /// too, and says why better than we could.
+    fn unparsed(&self, text: Arc<str>, error: &AnalyseError) -> Judged {
+        let facts = StatementFacts {
+            effects: vec![Effect::Unknown],
+            unknown: vec![error.to_string().into()],
+            ..StatementFacts::default()
+        };
+        let refusal = self.needs_catalog().then(|| {
+            let message = format!("the statement cannot be understood, so it is not sent: {error}");
+            Finding::new("not-understood", Severity::Medium, message)
+        });
+        Judged {
+            text,
+            facts: Arc::new(facts),
+            analysis: None,
+            guarded: None,
+            refusal,
+        }
+    }
+}
+
+impl Judged {
+    /// A text that must not be sent whatever it means.
+    pub(crate) fn refused(text: Arc<str>, refusal: Finding) -> Self {
+        let facts = StatementFacts {
+            effects: vec![Effect::Unknown],
+            ..StatementFacts::default()
+        };
+        Self {
+            text,
+            facts: Arc::new(facts),
+            analysis: None,
+            guarded: None,
+            refusal: Some(refusal),
+        }
+    }
+
+    pub(crate) fn statements(&self) -> &[StatementInfo] {
+        self.analysis
+            .as_ref()
+            .map_or(&[], |analysis| &analysis.statements)
+    }
+
+    /// Names that the catalog does not know: it may be stale.
+    pub(crate) fn misses_names(&self) -> bool {
+        self.analysis
+            .as_ref()
+            .is_some_and(|analysis| !analysis.missing.is_empty())
+    }
+
+    /// Whether anything but reading may happen: such a record reaches the disk before the statement leaves.
+    pub(crate) fn may_write(&self) -> bool {
+        self.facts
+            .effects
+            .iter()
+            .any(|effect| !matches!(effect, Effect::Read | Effect::Session))
+    }
+
+    /// Whether the meaning hangs on prepared statements or cursors, or changes them.
+    pub(crate) fn uses_names(&self) -> bool {
+        self.session_effects().any(|effect| {
+            !matches!(
+                effect,
+                SessionEffect::Begin
+                    | SessionEffect::Commit
+                    | SessionEffect::Rollback
+                    | SessionEffect::Set { .. }
+            )
+        })
+    }
+
+    pub(crate) fn session_effects(&self) -> impl Iterator<Item = &SessionEffect> {
+        self.statements()
+            .iter()
+            .flat_map(|statement| &statement.session)
+    }
+
+    /// Whether the target's error texts may quote protected values.
+    pub(crate) fn touches_protected(&self) -> bool {
+        self.guarded
+            .as_ref()
+            .is_some_and(|guarded| guarded.touches_protected)
+    }
+
+    /// What happens to one statement's rows; none outside masked sessions.
+    pub(crate) fn rows(&self, statement: usize) -> Option<&RowPlan> {
+        self.guarded.as_ref()?.statements.get(statement)
+    }
+
+    /// Whether any of its results has values to treat.
+    pub(crate) fn has_treatments(&self) -> bool {
+        self.guarded
+            .as_ref()
+            .is_some_and(|guarded| guarded.statements.iter().any(|plan| !plan.is_keep()))
+    }
+}
+
+fn finding(refusal: &Refusal) -> Finding {
+    Finding::new(refusal.rule, Severity::High, refusal.message.clone())
+}

@@ -1,0 +1,534 @@
+//! The path's services, and the way of a connection up to its first statement.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use grille_identity::{Denied, Verifier};
+use grille_ledger::{Ledger, Record, RecordingCaps, SessionLog, SessionOpen};
+use grille_mask::detect::Detector;
+use grille_mask::{Context, MaskKey};
+use grille_net::{Admission, Connection, ServerTls};
+use grille_pg_codec::backend::TransactionStatus;
+use grille_pg_codec::frontend::Message;
+use grille_pg_codec::startup::Version;
+use grille_pg_codec::{encode, frame, tag};
+use grille_policy::{Epoch, Evaluator, Fault, Policies, SessionFacts, SessionId, Subject, Verdict};
+use grille_review::Desk;
+use grille_sql::{Catalog, ProtectedSet};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use crate::accept::{Arrival, Hello, Rejected, accept};
+use crate::cancel::{CancelKey, CancelKeys};
+use crate::catalog::Catalogs;
+use crate::live::{LiveSessions, Order, Presence};
+use crate::respond::{Answer, sqlstate};
+use crate::route::{NoRoute, Recording, Route, Routes};
+use crate::session::Session;
+use crate::settings::upstream_parameters;
+use crate::upstream::{self, LoginError, Upstream};
+
+/// From the first byte to the token: PostgreSQL's own `authentication_timeout`.
+const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
+/// Sessions without another limit end after this, so that no token lives for ever.
+const SESSION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// Protected sets that are kept: one per policy set, catalog version and kind of caller.
+const PROTECTED_MAX: usize = 256;
+
+/// What the path is made of. All of it is shared by all sessions.
+pub struct Services {
+    /// The policies.
+    pub evaluator: Arc<dyn Evaluator>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Whether every decision reaches the disk before its statement leaves (`sync = "strict"`).
+    pub is_strict: bool,
+    /// Who verifies tokens.
+    pub verifier: Arc<Verifier>,
+    /// Where operations wait for people.
+    pub desk: Desk,
+    /// The key behind tokens and encrypted values.
+    pub mask_key: Arc<MaskKey>,
+    /// What finds identifiers inside texts.
+    pub detector: Arc<Detector>,
+    /// Targets and roles in force.
+    pub routes: ArcSwap<Routes>,
+}
+
+/// An address that callers reach.
+#[derive(Debug)]
+pub struct Listener {
+    /// The name in the configuration.
+    pub name: Arc<str>,
+    /// The one target that it leads to, if it is pinned.
+    pub target: Option<Arc<str>>,
+    /// TLS, which is required off loopback.
+    pub tls: Option<ServerTls>,
+}
+
+/// The PostgreSQL path.
+pub struct PostgresPath {
+    pub(crate) services: Services,
+    pub(crate) catalogs: Catalogs,
+    pub(crate) protected: ProtectedSets,
+    /// What sessions see that need no names.
+    pub(crate) no_catalog: Arc<Catalog>,
+    cancel_keys: Arc<CancelKeys>,
+    live: Arc<LiveSessions>,
+}
+
+impl PostgresPath {
+    /// A path without sessions.
+    #[must_use]
+    pub fn new(services: Services) -> Arc<Self> {
+        Arc::new(Self {
+            services,
+            catalogs: Catalogs::default(),
+            protected: ProtectedSets::default(),
+            no_catalog: Arc::new(Catalog::empty()),
+            cancel_keys: Arc::default(),
+            live: Arc::default(),
+        })
+    }
+
+    /// The sessions that are open now.
+    #[must_use]
+    pub const fn live(&self) -> &Arc<LiveSessions> {
+        &self.live
+    }
+
+    /// Puts other targets and roles in force for new sessions.
+    pub fn replace_routes(&self, routes: Routes) {
+        self.services.routes.store(Arc::new(routes));
+    }
+
+    /// Serves one connection until it ends. Never panics on what it reads; a fault ends this connection alone.
+    pub async fn serve(self: Arc<Self>, listener: Arc<Listener>, connection: Connection) {
+        let Connection {
+            stream,
+            peer,
+            admission,
+        } = connection;
+        let login = async {
+            let arrival = accept(stream, listener.tls.as_ref()).await?;
+            match arrival {
+                Arrival::Cancel { pid, secret } => {
+                    if let Some(session) = self.cancel_keys.find(pid, &secret) {
+                        self.live.order(session, Order::Cancel);
+                    }
+                    Ok(None)
+                }
+                Arrival::Startup(mut hello) => {
+                    let Admission::Admitted(permit) = admission else {
+                        return Err(Rejected::told(
+                            Answer::new(
+                                sqlstate::FULL,
+                                Fault::Gateway,
+                                "too many connections; try again later",
+                            ),
+                            hello.wire,
+                        ));
+                    };
+                    let token = ask_token(&mut hello).await?;
+                    Ok(Some((hello, token, permit)))
+                }
+            }
+        };
+        let (mut hello, token, mut permit) = match timeout(LOGIN_PATIENCE, login).await {
+            Ok(Ok(Some(arrived))) => arrived,
+            Ok(Ok(None)) => return,
+            Ok(Err(rejected)) => return reject(rejected, &listener.name, &peer.to_string()).await,
+            Err(_) => {
+                tracing::debug!(listener = %listener.name, %peer, "no login in time");
+                return;
+            }
+        };
+        let opened = self
+            .open(&listener, &peer.to_string(), &hello, &token)
+            .await;
+        drop(token);
+        permit.authenticated();
+        let welcomed = opened.and_then(|opened| {
+            welcome(&mut hello, &opened.upstream, &opened.key)?;
+            Ok(opened)
+        });
+        match welcomed {
+            Ok(opened) => {
+                Session::new(Arc::clone(&self), opened, hello.wire)
+                    .run()
+                    .await
+            }
+            Err(answer) => {
+                tracing::info!(listener = %listener.name, %peer, sqlstate = answer.sqlstate, "no session: {}", answer.message);
+                reject(
+                    Rejected::told(answer, hello.wire),
+                    &listener.name,
+                    &peer.to_string(),
+                )
+                .await;
+            }
+        }
+    }
+
+    /// Identity, route, policies, record, upstream login: in this order, and only then is the caller told that it is in.
+    async fn open(
+        self: &Arc<Self>,
+        listener: &Listener,
+        peer: &str,
+        hello: &Hello,
+        token: &str,
+    ) -> Result<Box<Opened>, Answer> {
+        let asked = hello
+            .parameter("database")
+            .or_else(|| hello.parameter("user"))
+            .unwrap_or_default()
+            .to_owned();
+        let subject = match self.services.verifier.verify(token).await {
+            Ok(subject) => Arc::new(subject),
+            Err(denied) => {
+                return Err(self.deny(
+                    listener,
+                    peer,
+                    &asked,
+                    None,
+                    bad_token(&denied),
+                    &denied.to_string(),
+                ));
+            }
+        };
+        let routes = self.services.routes.load_full();
+        let user = hello.parameter("user").unwrap_or_default();
+        let route = match routes.find(&subject, &asked, user, listener.target.as_deref()) {
+            Ok(route) => route,
+            Err(none) => {
+                let reason = none.to_string();
+                return Err(self.deny(
+                    listener,
+                    peer,
+                    &asked,
+                    Some(&subject),
+                    no_route(&none),
+                    &reason,
+                ));
+            }
+        };
+        let facts = Arc::new(facts(listener, peer, hello, &subject, &route)?);
+        let opened = self.services.evaluator.open(Arc::clone(&facts)).await;
+        let refusal = match &opened.decision.verdict {
+            Verdict::Allow => None,
+            Verdict::Block(finding) => Some(finding.message.to_string()),
+            Verdict::Review(terms) => Some(terms.reason.to_string()),
+        };
+        if let Some(message) = refusal {
+            let answer = Answer::new(sqlstate::REFUSED, Fault::Policy, message.clone());
+            return Err(self.deny(listener, peer, &asked, Some(&subject), answer, &message));
+        }
+        let is_masked = opened.policies.protection().is_some();
+        let parameters = upstream_parameters(&hello.parameters, is_masked).map_err(|answer| {
+            self.deny(
+                listener,
+                peer,
+                &asked,
+                Some(&subject),
+                answer.clone(),
+                &answer.message,
+            )
+        })?;
+        let mut open = SessionOpen::new(&facts);
+        open.decision = Some(std::borrow::Cow::Borrowed(&opened.decision));
+        open.masked = is_masked;
+        let mut log = self.services.ledger.session(open).map_err(|error| {
+            tracing::error!(%error, "no session can be recorded");
+            Answer::unrecorded()
+        })?;
+        if route.target.recording == Recording::Full {
+            log.set_caps(RecordingCaps::FULL);
+        }
+        let upstream = match upstream::connect(&route.target, route.login(), &parameters).await {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                tracing::warn!(session = %facts.id, error = &error as &dyn std::error::Error, "no upstream login");
+                if let Err(error) = log.close("no-target") {
+                    tracing::error!(%error, "the end of a session cannot be recorded");
+                }
+                return Err(no_target(&error));
+            }
+        };
+        let presence = self.live.enter(Arc::clone(&facts));
+        let key = self.cancel_keys.mint(facts.id).ok_or_else(|| {
+            Answer::new(
+                sqlstate::FULL,
+                Fault::Gateway,
+                "no cancel key could be made; try again",
+            )
+        })?;
+        let lifetime = lifetime(&subject, &route);
+        Ok(Box::new(Opened {
+            facts,
+            route,
+            upstream,
+            key,
+            presence,
+            policies: opened.policies,
+            log,
+            lifetime,
+        }))
+    }
+
+    /// Records that somebody was turned away.
+    fn deny(
+        &self,
+        listener: &Listener,
+        peer: &str,
+        target: &str,
+        subject: Option<&Subject>,
+        answer: Answer,
+        reason: &str,
+    ) -> Answer {
+        let record = Record::Denied(grille_ledger::Denied {
+            listener: (&*listener.name).into(),
+            peer: peer.into(),
+            target: Some(target.into()),
+            subject: subject.map(std::borrow::Cow::Borrowed),
+            code: answer.sqlstate.into(),
+            reason: reason.into(),
+        });
+        if let Err(error) = self.services.ledger.admin(&record) {
+            tracing::error!(%error, "a refused login cannot be recorded");
+        }
+        answer
+    }
+
+    /// What compiling a treatment needs.
+    pub(crate) fn mask_context(&self) -> Context<'_> {
+        Context {
+            key: &self.services.mask_key,
+            detector: &self.services.detector,
+            year: this_year(),
+        }
+    }
+}
+
+/// What a session is made of, once the caller may be let in.
+pub(crate) struct Opened {
+    pub(crate) facts: Arc<SessionFacts>,
+    pub(crate) route: Route,
+    pub(crate) upstream: Upstream,
+    pub(crate) key: CancelKey,
+    pub(crate) presence: Presence,
+    pub(crate) policies: Box<dyn Policies>,
+    pub(crate) log: SessionLog,
+    pub(crate) lifetime: Duration,
+}
+
+/// Protected sets by what they were made of.
+#[derive(Default)]
+pub(crate) struct ProtectedSets(Mutex<HashMap<ProtectedKey, Arc<ProtectedSet>>>);
+
+/// Policy set, target, catalog version, and whom it is for.
+pub(crate) type ProtectedKey = (Epoch, Arc<str>, Box<str>, Arc<str>);
+
+impl ProtectedSets {
+    pub(crate) fn get(&self, key: &ProtectedKey) -> Option<Arc<ProtectedSet>> {
+        self.0.lock().get(key).cloned()
+    }
+
+    /// Sets of policies that are not in force any more go first.
+    pub(crate) fn put(&self, key: ProtectedKey, set: &Arc<ProtectedSet>) {
+        let mut sets = self.0.lock();
+        if sets.len() >= PROTECTED_MAX {
+            sets.retain(|known, _| known.0 >= key.0);
+        }
+        if sets.len() >= PROTECTED_MAX {
+            sets.clear();
+        }
+        sets.insert(key, Arc::clone(set));
+    }
+}
+
+/// Asks for the token in the password's place.
+async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
+    let wire = &mut hello.wire;
+    if hello.version.major != 3 {
+        let answer = Answer::new(
+            sqlstate::UNSUPPORTED,
+            Fault::Caller,
+            "only protocol version 3 is spoken here",
+        );
+        return Err(Rejected::Told(answer, None));
+    }
+    let unknown: Vec<&str> = hello
+        .parameters
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| name.starts_with("_pq_."))
+        .collect();
+    if hello.version > Version::V3_0 || !unknown.is_empty() {
+        wire.outbox
+            .put(|out| {
+                encode::negotiate_protocol_version(out, Version::V3_0, unknown.iter().copied())
+            })
+            .map_err(|_| Rejected::Silent("protocol options that cannot be named"))?;
+    }
+    wire.outbox
+        .put(encode::authentication_cleartext_password)
+        .map_err(|_| Rejected::Silent("no question could be written"))?;
+    wire.flush().await?;
+    loop {
+        let head = frame::head(&wire.inbox)
+            .map_err(|_| Rejected::Silent("a malformed password message"))?;
+        if let Some(head) = head {
+            if head.tag != tag::frontend::PASSWORD || head.body_len() > frame::PASSWORD_MAX {
+                return Err(Rejected::Silent("no password message"));
+            }
+            if wire.inbox.len() >= head.len {
+                let message = wire.inbox.split_to(head.len);
+                let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+                let malformed = |_| Rejected::Silent("a malformed password message");
+                let Message::Password(password) =
+                    Message::parse(head.tag, body).map_err(malformed)?
+                else {
+                    return Err(Rejected::Silent("no password message"));
+                };
+                let text = password.text().map_err(malformed)?;
+                return Ok(String::from_utf8_lossy(text).into_owned());
+            }
+        }
+        if wire.read().await? == 0 {
+            return Err(Rejected::Silent("closed before the token"));
+        }
+    }
+}
+
+fn facts(
+    listener: &Listener,
+    peer: &str,
+    hello: &Hello,
+    subject: &Arc<Subject>,
+    route: &Route,
+) -> Result<SessionFacts, Answer> {
+    let no_random = |_| {
+        Answer::new(
+            sqlstate::FULL,
+            Fault::Gateway,
+            "the system gave no random bytes; try again",
+        )
+    };
+    let mut random = [0; 4];
+    aws_lc_rs::rand::fill(&mut random).map_err(no_random)?;
+    Ok(SessionFacts {
+        id: SessionId::mint(unix_ms(), u32::from_be_bytes(random)),
+        subject: Arc::clone(subject),
+        target: Arc::clone(&route.target.name),
+        protocol: "postgres".into(),
+        roles: route
+            .roles
+            .iter()
+            .map(|role| Arc::clone(&role.name))
+            .collect(),
+        listener: Arc::clone(&listener.name),
+        peer: peer.into(),
+        client: hello
+            .parameter("application_name")
+            .unwrap_or_default()
+            .into(),
+        tls: hello.tls.clone(),
+    })
+}
+
+/// Tells the caller that it is in, with the server's own parameters and a cancel key of ours.
+fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<(), Answer> {
+    let written = hello.wire.outbox.put(|out| {
+        encode::authentication_ok(out)?;
+        for (name, value) in &upstream.parameters {
+            encode::parameter_status(
+                out,
+                &String::from_utf8_lossy(name),
+                &String::from_utf8_lossy(value),
+            )?;
+        }
+        encode::backend_key_data(out, key.pid, &key.secret)?;
+        encode::ready_for_query(out, TransactionStatus::Idle);
+        Ok::<(), encode::EncodeError>(())
+    });
+    written.map_err(|error| {
+        let message = format!("what the target reports cannot be passed on: {error}");
+        Answer::new(sqlstate::MALFORMED, Fault::Target, message)
+    })
+}
+
+/// min(token, role, absolute).
+fn lifetime(subject: &Subject, route: &Route) -> Duration {
+    let token = Duration::from_secs(subject.expires_at.saturating_sub(unix_ms() / 1000));
+    token
+        .min(route.max_session().unwrap_or(SESSION_MAX))
+        .min(SESSION_MAX)
+}
+
+fn bad_token(denied: &Denied) -> Answer {
+    Answer::new(sqlstate::BAD_TOKEN, Fault::Caller, denied.caller_text()).with_hint(
+        "give an access token as the password, for example with `grille token` or PGPASSWORD",
+    )
+}
+
+fn no_route(none: &NoRoute) -> Answer {
+    let code = match none {
+        NoRoute::Nothing { .. } => sqlstate::NO_ROLE,
+        NoRoute::Unknown { .. } => sqlstate::NO_TARGET,
+    };
+    Answer::new(code, Fault::Caller, none.to_string())
+}
+
+fn no_target(error: &LoginError) -> Answer {
+    Answer::new(sqlstate::UNREACHABLE, Fault::Target, error.to_string())
+}
+
+async fn reject(rejected: Rejected, listener: &str, peer: &str) {
+    match rejected {
+        Rejected::Told(answer, wire) => {
+            tracing::debug!(listener, peer, "turned away: {}", answer.message);
+            let Some(mut wire) = wire else { return };
+            wire.outbox.append(|out| answer.write_fatal(out));
+            if let Ok(Err(error)) = timeout(Duration::from_secs(5), wire.shutdown()).await {
+                tracing::debug!(listener, peer, %error, "gone before it was told");
+            }
+        }
+        Rejected::Silent(why) => tracing::debug!(listener, peer, why, "closed"),
+        Rejected::Io(error) => {
+            tracing::debug!(listener, peer, %error, "connection broke before login")
+        }
+    }
+}
+
+fn unix_ms() -> u64 {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The calendar year in UTC, for ages: within a day of New Year the stricter reading is the later one, which this is.
+fn this_year() -> i32 {
+    const DAYS_PER_400_YEARS: u64 = 146_097;
+    let days = unix_ms() / 86_400_000;
+    let year = 1970 + (days + 1) * 400 / DAYS_PER_400_YEARS;
+    i32::try_from(year).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_may_be_served_by_any_thread() {
+        fn is_send<T: Send>(_: impl FnOnce(Arc<PostgresPath>, Arc<Listener>, Connection) -> T) {}
+        is_send(PostgresPath::serve);
+    }
+
+    #[test]
+    fn the_year_is_this_one() {
+        assert!((2025..2200).contains(&this_year()));
+    }
+}

@@ -1,0 +1,163 @@
+//! What the ledger learns of a session: decisions before the effect, outcomes and what the caller saw before the
+//! caller sees it.
+
+use std::borrow::Cow;
+
+use std::sync::Arc;
+
+use grille_ledger::{
+    DecisionRecord, Direction, MaskedColumn, Outcome, Position, Record, RecordedParameter,
+    Unwritable,
+};
+use grille_policy::{Decision, DecisionId, Fault, Parameter, RequestId};
+
+use crate::operation::Judged;
+use crate::replies::Running;
+use crate::session::{End, Session};
+
+/// Longer parameters are recorded by their length: the recording of the request holds them whole.
+const PARAMETER_BYTES_MAX: usize = 16 * 1024;
+
+impl Session {
+    /// Writes a decision down; nothing is forwarded before this.
+    pub(crate) fn record_decision(
+        &mut self,
+        id: DecisionId,
+        judged: &Judged,
+        parameters: &[Parameter],
+        decision: &Decision,
+        request: Option<RequestId>,
+    ) -> Result<Position, Unwritable> {
+        self.log.append(&Record::Decision(DecisionRecord {
+            id,
+            text: Cow::Borrowed(&judged.text),
+            parameters: parameters.iter().map(recorded_parameter).collect(),
+            facts: None,
+            kinds: Cow::Borrowed(&judged.facts.kinds),
+            relations: Cow::Borrowed(&judged.facts.relations),
+            decision: Cow::Borrowed(decision),
+            transaction: self.state.transaction,
+            request,
+            justification: self.state.reason.as_deref().map(Cow::Borrowed),
+        }))
+    }
+
+    /// Writes down that an operation was refused.
+    pub(crate) fn record_refused(
+        &mut self,
+        decision: DecisionId,
+        sqlstate: &'static str,
+        fault: Fault,
+    ) -> Result<Position, Unwritable> {
+        self.log.append(&Record::Outcome(Outcome {
+            decision,
+            rows: 0,
+            bytes: 0,
+            duration_us: 0,
+            sqlstate: Some(Cow::Borrowed(sqlstate)),
+            fault: Some(fault),
+            masked: Vec::new(),
+        }))
+    }
+
+    /// Writes down how an operation ended, before the caller learns of it.
+    pub(crate) fn record_outcome(&mut self, running: &Running) -> Result<(), End> {
+        let masked = running.masked.iter().flat_map(|(filter, counts)| {
+            let treated = filter
+                .columns
+                .iter()
+                .zip(counts)
+                .filter(|(column, _)| !column.is_keep());
+            treated.map(|(column, count)| MaskedColumn {
+                column: Cow::Borrowed(&*column.name),
+                treatment: Cow::Owned(column.treatment.to_string()),
+                count: *count,
+            })
+        });
+        let outcome = Outcome {
+            decision: running.decision,
+            rows: running.rows,
+            bytes: running.bytes,
+            duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
+            sqlstate: running.sqlstate.as_deref().map(Cow::Borrowed),
+            fault: running.sqlstate.as_ref().map(|_| Fault::Target),
+            masked: masked.collect(),
+        };
+        self.recorded(|session| session.log.append(&Record::Outcome(outcome)).map(|_| ()))
+    }
+
+    /// What the caller sent. Written together with the next record.
+    pub(crate) fn record_request(&mut self, bytes: &[u8]) -> Result<(), End> {
+        if !self.keeps_recording {
+            return Ok(());
+        }
+        let result = self.results;
+        self.recorded(|session| {
+            session
+                .log
+                .record_bytes(Direction::FromCaller, result, 0, bytes)
+        })
+    }
+
+    /// What the caller is about to see.
+    pub(crate) fn record_reply(&mut self, rows: u64, bytes: &[u8]) -> Result<(), End> {
+        if !self.keeps_recording {
+            return Ok(());
+        }
+        let result = self.results;
+        self.recorded(|session| {
+            session
+                .log
+                .record_bytes(Direction::ToCaller, result, rows, bytes)
+        })
+    }
+
+    /// Everything that was recorded reaches the file, so that it may leave.
+    pub(crate) fn record_all(&mut self) -> Result<(), End> {
+        self.recorded(|session| session.log.flush().map(|_| ()))
+    }
+
+    fn recorded(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), Unwritable>,
+    ) -> Result<(), End> {
+        write(self).map_err(|error| {
+            tracing::error!(session = %self.facts.id, %error, "the session ends because it cannot be recorded");
+            End::unrecorded()
+        })
+    }
+
+    /// What was forwarded and has no outcome yet gets one: the session ended before it.
+    pub(crate) fn abandon_owed(&mut self) {
+        let owed: Vec<_> = self.owed.drain().collect();
+        for one in owed {
+            if let crate::replies::Owed::Query(mut running)
+            | crate::replies::Owed::Execute(mut running) = one
+            {
+                running.sqlstate.get_or_insert_with(|| "08006".to_owned());
+                if self.record_outcome(&running).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn recorded_parameter(parameter: &Parameter) -> RecordedParameter<'_> {
+    match &parameter.value {
+        None => RecordedParameter::Null,
+        Some(value) if value.len() > PARAMETER_BYTES_MAX => {
+            RecordedParameter::Omitted(value.len() as u64)
+        }
+        Some(value) if parameter.is_binary => RecordedParameter::binary(parameter.type_oid, value),
+        Some(value) => match std::str::from_utf8(value) {
+            Ok(text) => RecordedParameter::Text(Cow::Borrowed(text)),
+            Err(_) => RecordedParameter::binary(parameter.type_oid, value),
+        },
+    }
+}
+
+/// Parameters of a statement without any.
+pub(crate) fn no_parameters() -> Arc<[Parameter]> {
+    Arc::from([])
+}

@@ -1,0 +1,169 @@
+//! What the target still owes an answer for, message by message, in order.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use grille_policy::DecisionId;
+use tokio::time::Instant;
+
+use crate::filter::Filter;
+use crate::operation::Judged;
+use crate::respond::Answer;
+use crate::statements::{Before, Portal, Prepared};
+
+/// Unanswered messages per session: a pipeline longer than this waits in the caller's socket.
+pub(crate) const OWED_MAX: usize = 10_000;
+
+/// One message that was forwarded, or put in place of one, and whose answer is not complete.
+pub(crate) enum Owed {
+    /// A simple query: anything, then ReadyForQuery.
+    Query(Box<Running>),
+    /// What stands in for a refused query: its error is replaced by ours, ReadyForQuery is the server's own.
+    RefusedQuery(Box<Answer>),
+    Parse(Before<Prepared>),
+    /// What stands in for a refused Parse, Bind or Execute.
+    RefusedParse(Box<Answer>),
+    Bind(Before<Portal>),
+    DescribeStatement(Arc<Prepared>),
+    DescribePortal(Arc<Portal>),
+    Execute(Box<Running>),
+    Close,
+    Sync,
+    /// A question of Grille's own; the caller never sees its answer.
+    Own(Own),
+}
+
+/// The parts of a question of Grille's own.
+pub(crate) enum Own {
+    Parse,
+    Bind,
+    /// Its columns go to the prepared statement.
+    Describe(Arc<Prepared>),
+    Execute,
+    Close,
+    Sync,
+}
+
+/// An operation that the target works on.
+pub(crate) struct Running {
+    pub(crate) decision: DecisionId,
+    pub(crate) judged: Arc<Judged>,
+    pub(crate) started: Instant,
+    /// The portal, in the extended protocol.
+    pub(crate) portal: Option<Arc<Portal>>,
+    /// Which statement of the string answers now.
+    pub(crate) statement: usize,
+    pub(crate) rows: u64,
+    /// Rows of the statement that answers now.
+    pub(crate) seen: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sqlstate: Option<String>,
+    /// The treatments of the rows that come now; none = they pass as they are.
+    pub(crate) filter: Option<Arc<Filter>>,
+    /// Whether the shape of the rows that come now was looked at.
+    pub(crate) is_shaped: bool,
+    /// Why the result is cut, from then on until its end.
+    pub(crate) cut: Option<Answer>,
+    /// How many values each treated column had, for the record.
+    pub(crate) masked: Vec<(Arc<Filter>, Vec<u64>)>,
+}
+
+impl Running {
+    pub(crate) fn new(
+        decision: DecisionId,
+        judged: Arc<Judged>,
+        portal: Option<Arc<Portal>>,
+    ) -> Self {
+        Self {
+            decision,
+            judged,
+            started: Instant::now(),
+            portal,
+            statement: 0,
+            rows: 0,
+            seen: 0,
+            bytes: 0,
+            sqlstate: None,
+            filter: None,
+            is_shaped: false,
+            cut: None,
+            masked: Vec::new(),
+        }
+    }
+
+    /// One statement's answer is complete; `counted` is what the server says of its rows.
+    pub(crate) fn end_statement(&mut self, counted: u64) {
+        self.rows += std::mem::take(&mut self.seen).max(counted);
+        self.statement += 1;
+        self.filter = None;
+        self.is_shaped = false;
+    }
+}
+
+/// All that is owed.
+#[derive(Default)]
+pub(crate) struct Replies {
+    queue: VecDeque<Owed>,
+}
+
+impl Replies {
+    pub(crate) fn push(&mut self, owed: Owed) {
+        self.queue.push_back(owed);
+    }
+
+    pub(crate) fn front_mut(&mut self) -> Option<&mut Owed> {
+        self.queue.front_mut()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Owed> {
+        self.queue.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.len() >= OWED_MAX
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Owed> {
+        self.queue.iter()
+    }
+
+    /// The operation whose answer comes now.
+    pub(crate) fn running(&mut self) -> Option<&mut Running> {
+        match self.queue.front_mut() {
+            Some(Owed::Query(running) | Owed::Execute(running)) => Some(running),
+            _ => None,
+        }
+    }
+
+    /// After an error the server skips everything up to the next Sync: these get no answer. Newest first, so that
+    /// names are put back in the right order.
+    pub(crate) fn skip_to_sync(&mut self) -> Vec<Owed> {
+        let skipped = self
+            .queue
+            .iter()
+            .position(|owed| {
+                matches!(
+                    owed,
+                    Owed::Sync | Owed::Own(Own::Sync) | Owed::Query(_) | Owed::RefusedQuery(_)
+                )
+            })
+            .unwrap_or(self.queue.len());
+        self.queue.drain(..skipped).rev().collect()
+    }
+
+    /// COPY FROM STDIN in the extended protocol: a Sync that the server reads before the end of the data is ignored.
+    pub(crate) fn drop_syncs_behind_copy(&mut self) {
+        let mut first = true;
+        self.queue
+            .retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
+    }
+
+    /// Everything that was forwarded and got no complete answer.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Owed> + '_ {
+        self.queue.drain(..)
+    }
+}

@@ -1,0 +1,814 @@
+//! The target's messages: each is matched with what is owed, treated where a policy says so, recorded, and passed on.
+
+use std::sync::Arc;
+
+use bytes::{Buf, BytesMut};
+use grille_pg_codec::backend::{
+    CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field,
+};
+use grille_pg_codec::{frame, tag::backend as tag};
+use grille_policy::{
+    Certainty, Fault, Masker, ResultColumn, ResultShape, TransactionState, Treatment, Verdict, join,
+};
+use grille_sql::{RowPlan, SessionEffect};
+
+use crate::catalog::text_row;
+use crate::copy::CopyOut;
+use crate::filter::{Filter, ROW_BYTES_MAX};
+use crate::operation::Judged;
+use crate::replies::{Owed, Own};
+use crate::respond::{Answer, sqlstate};
+use crate::sanitise::sanitised;
+use crate::session::{End, Session};
+use crate::statements::ResultFormats;
+
+/// Messages other than rows and COPY data: descriptions of 1,600 columns, errors with long texts.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+impl Session {
+    /// Deals with everything that the target sent.
+    pub(crate) async fn on_target(&mut self) -> Result<(), End> {
+        loop {
+            if self.pass_run()? {
+                continue;
+            }
+            let head = frame::head(&self.target.inbox)
+                .map_err(|_| End::misbehaved("an impossible length"))?;
+            let Some(head) = head else { break };
+            let max = if matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA) {
+                ROW_BYTES_MAX
+            } else {
+                MESSAGE_BYTES_MAX
+            };
+            if head.len > max {
+                let message = format!(
+                    "a message of {} bytes cannot be treated, the limit is {max} bytes",
+                    head.len
+                );
+                return Err(End::fatal(
+                    "limit",
+                    Answer::new(sqlstate::LIMIT, Fault::Target, message),
+                ));
+            }
+            if self.target.inbox.len() < head.len {
+                break;
+            }
+            if head.tag == tag::DATA_ROW && self.shape_rows().await? {
+                self.treat_run()?;
+                continue;
+            }
+            let message = self.target.inbox.split_to(head.len);
+            self.on_reply(head.tag, message).await?;
+        }
+        if self.target.is_ended && self.target.inbox.is_empty() {
+            Err(End::TargetGone)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Passes the bytes at the front that nobody looks into: rows without a treatment, COPY data, the rest of a frame
+    /// that was begun. Answers whether there were any.
+    fn pass_run(&mut self) -> Result<bool, End> {
+        let available = self.target.inbox.len();
+        let (mut run, mut rows) = (self.state.passing_down.min(available), 0);
+        self.state.passing_down -= run;
+        if self.passes_data() {
+            while let Some(rest) = self.target.inbox.get(run..) {
+                let head =
+                    frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
+                let Some(head) =
+                    head.filter(|head| matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA))
+                else {
+                    break;
+                };
+                rows += u64::from(head.tag == tag::DATA_ROW);
+                if head.len > rest.len() {
+                    self.state.passing_down = head.len - rest.len();
+                    run = available;
+                    break;
+                }
+                run += head.len;
+            }
+        }
+        if run == 0 {
+            return Ok(false);
+        }
+        let piece = self.target.inbox.split_to(run);
+        self.record_reply(rows, &piece)?;
+        if let Some(running) = self.owed.running() {
+            running.seen += rows;
+            running.bytes += run as u64;
+        }
+        self.caller.outbox.push(piece);
+        Ok(true)
+    }
+
+    /// Whether rows and COPY data that come now pass as they are.
+    fn passes_data(&mut self) -> bool {
+        let (masked, treats_copy) = (self.view.is_masked(), self.state.copy_out.is_some());
+        self.owed.running().is_some_and(|running| {
+            running.cut.is_none()
+                && !treats_copy
+                && (!masked || (running.is_shaped && running.filter.is_none()))
+        })
+    }
+
+    /// Makes sure that the treatment of the rows that come now is known. Answers whether they are to be treated.
+    async fn shape_rows(&mut self) -> Result<bool, End> {
+        let Some(running) = self.owed.running() else {
+            return Ok(false);
+        };
+        if running.cut.is_some() {
+            return Ok(false);
+        }
+        if running.is_shaped {
+            return Ok(running.filter.is_some());
+        }
+        let Some(portal) = running.portal.clone() else {
+            return Err(End::misbehaved("rows without a description"));
+        };
+        let judged = Arc::clone(&running.judged);
+        let planned = if !judged.has_treatments() {
+            Ok(None)
+        } else if let Some(filter) = portal.filter.lock().clone() {
+            Ok(Some(filter))
+        } else {
+            let columns = portal.prepared.columns.lock().clone();
+            match columns {
+                Some(columns) => self.plan(&judged, 0, &columns, &portal.formats).await,
+                None => return Err(End::misbehaved("rows without a description")),
+            }
+        };
+        match planned {
+            Ok(filter) => {
+                portal.filter.lock().clone_from(&filter);
+                self.start_rows(filter);
+                Ok(self
+                    .owed
+                    .running()
+                    .is_some_and(|running| running.filter.is_some()))
+            }
+            Err(answer) => {
+                self.cut(answer);
+                Ok(false)
+            }
+        }
+    }
+
+    fn start_rows(&mut self, filter: Option<Arc<Filter>>) {
+        self.results += 1;
+        if let Some(running) = self.owed.running() {
+            running.is_shaped = true;
+            if let Some(filter) = &filter {
+                running
+                    .masked
+                    .push((Arc::clone(filter), vec![0; filter.columns.len()]));
+            }
+            running.filter = filter;
+        }
+    }
+
+    /// Treats all complete rows at the front of the inbox.
+    fn treat_run(&mut self) -> Result<(), End> {
+        let Self {
+            target,
+            owed,
+            rows_out,
+            scratch,
+            ..
+        } = self;
+        let Some(running) = owed.running() else {
+            return Ok(());
+        };
+        let Some(filter) = running.filter.clone() else {
+            return Ok(());
+        };
+        let Some((_, counts)) = running.masked.last_mut() else {
+            return Ok(());
+        };
+        let (mut consumed, mut rows) = (0, 0);
+        let mut bad = None;
+        while let Some(rest) = target.inbox.get(consumed..) {
+            let head = frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
+            let Some(head) = head.filter(|head| head.tag == tag::DATA_ROW) else {
+                break;
+            };
+            let Some(body) = rest.get(frame::HEADER_BYTES..head.len) else {
+                break;
+            };
+            let before = rows_out.len();
+            if let Err(error) = filter.row(body, rows_out, scratch, counts) {
+                rows_out.truncate(before);
+                bad = Some(error);
+                break;
+            }
+            consumed += head.len;
+            rows += 1;
+        }
+        target.inbox.advance(consumed);
+        running.seen += rows;
+        running.bytes += rows_out.len() as u64;
+        let treated = rows_out.split();
+        self.record_reply(rows, &treated)?;
+        self.caller.outbox.push(treated);
+        if let Some(error) = bad {
+            tracing::warn!(session = %self.facts.id, %error, "a result is cut");
+            let message =
+                format!("the result does not fit its description ({error}), so it was cut");
+            self.cut(Answer::new(sqlstate::REFUSED, Fault::Target, message));
+        }
+        Ok(())
+    }
+
+    /// Ends a result: the target is told to stop, what it still sends is dropped, and the caller reads why.
+    fn cut(&mut self, answer: Answer) {
+        if let Some(running) = self.owed.running()
+            && running.cut.is_none()
+        {
+            running.cut = Some(answer);
+            self.cancel_upstream();
+        }
+    }
+
+    async fn on_reply(&mut self, tag: u8, message: BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        match tag {
+            tag::DATA_ROW => self.on_row(body),
+            tag::ROW_DESCRIPTION => self.on_description(message).await,
+            tag::NO_DATA => self.on_no_data(message),
+            tag::PARAMETER_DESCRIPTION => self.pass(&message),
+            tag::COMMAND_COMPLETE => self.on_complete(message),
+            tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => self.on_pause(tag, message),
+            tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::CLOSE_COMPLETE => {
+                self.on_step(tag, &message)
+            }
+            tag::ERROR_RESPONSE => self.on_error(message),
+            tag::READY_FOR_QUERY => self.on_ready(message),
+            tag::NOTICE_RESPONSE => self.on_notice(message),
+            tag::NOTIFICATION_RESPONSE => {
+                let dropped = self
+                    .view
+                    .protection
+                    .as_ref()
+                    .is_some_and(|protection| !protection.notify);
+                if dropped { Ok(()) } else { self.pass(&message) }
+            }
+            tag::PARAMETER_STATUS => self.pass(&message),
+            tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
+            tag::COPY_IN_RESPONSE => {
+                self.state.copies_in = true;
+                if matches!(self.owed.front_mut(), Some(Owed::Execute(_))) {
+                    self.owed.drop_syncs_behind_copy();
+                    self.state.in_pipeline = true;
+                }
+                self.pass(&message)
+            }
+            tag::COPY_DATA => self.on_copy_data(&message),
+            tag::COPY_DONE => self.on_copy_done(message),
+            _ => Err(End::misbehaved("an unexpected type of message")),
+        }
+    }
+
+    /// Records a message and queues it for the caller.
+    fn pass(&mut self, message: &BytesMut) -> Result<(), End> {
+        if matches!(self.owed.front_mut(), Some(Owed::Own(_))) {
+            return Ok(());
+        }
+        self.emit(message)
+    }
+
+    /// Records a message and queues it, unless everything up to ReadyForQuery is dropped.
+    fn emit(&mut self, message: &[u8]) -> Result<(), End> {
+        if self.state.swallows_to_sync {
+            return Ok(());
+        }
+        self.record_reply(0, message)?;
+        self.caller
+            .outbox
+            .append(|out| out.extend_from_slice(message));
+        Ok(())
+    }
+
+    /// A row that was not passed or treated in a run: Grille's own, or of a result that is cut.
+    fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
+        match self.owed.front_mut() {
+            Some(Owed::Own(Own::Execute)) => {
+                let row =
+                    DataRow::from_body(body).map_err(|_| End::misbehaved("a malformed row"))?;
+                self.own_rows
+                    .push(text_row(row.values()).map_err(|_| End::misbehaved("a malformed row"))?);
+                Ok(())
+            }
+            Some(Owed::Query(running) | Owed::Execute(running)) if running.cut.is_some() => Ok(()),
+            _ => Err(End::misbehaved("a row that nobody asked for")),
+        }
+    }
+
+    async fn on_description(&mut self, message: BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let description = RowDescription::from_body(body)
+            .map_err(|_| End::misbehaved("a malformed description"))?;
+        let columns: Arc<[OwnedField]> =
+            description.fields().map(|field| field.to_owned()).collect();
+        match self.owed.front_mut() {
+            Some(Owed::Query(running)) => {
+                let (judged, statement) = (Arc::clone(&running.judged), running.statement);
+                match self
+                    .plan(&judged, statement, &columns, &ResultFormats::default())
+                    .await
+                {
+                    Ok(filter) => self.start_rows(filter),
+                    Err(answer) => {
+                        self.cut(answer);
+                        return Ok(());
+                    }
+                }
+                self.pass(&message)
+            }
+            Some(Owed::DescribeStatement(prepared)) => {
+                *prepared.columns.lock() = Some(columns);
+                self.pass(&message)?;
+                self.owed.pop();
+                Ok(())
+            }
+            Some(Owed::DescribePortal(portal)) => {
+                *portal.prepared.columns.lock() = Some(columns);
+                self.pass(&message)?;
+                self.owed.pop();
+                Ok(())
+            }
+            Some(Owed::Own(Own::Describe(prepared))) => {
+                *prepared.columns.lock() = Some(columns);
+                self.owed.pop();
+                Ok(())
+            }
+            _ => Err(End::misbehaved("a description that nobody asked for")),
+        }
+    }
+
+    fn on_no_data(&mut self, message: BytesMut) -> Result<(), End> {
+        match self.owed.front_mut() {
+            Some(Owed::DescribeStatement(prepared)) => {
+                *prepared.columns.lock() = Some(Arc::from([]))
+            }
+            Some(Owed::DescribePortal(portal)) => {
+                *portal.prepared.columns.lock() = Some(Arc::from([]))
+            }
+            Some(Owed::Own(Own::Describe(prepared))) => {
+                *prepared.columns.lock() = Some(Arc::from([]))
+            }
+            _ => return Err(End::misbehaved("an answer to no Describe")),
+        }
+        self.pass(&message)?;
+        self.owed.pop();
+        Ok(())
+    }
+
+    /// ParseComplete, BindComplete, CloseComplete.
+    fn on_step(&mut self, tag: u8, message: &BytesMut) -> Result<(), End> {
+        let fits = matches!(
+            (tag, self.owed.front_mut()),
+            (
+                tag::PARSE_COMPLETE,
+                Some(Owed::Parse(_) | Owed::Own(Own::Parse))
+            ) | (
+                tag::BIND_COMPLETE,
+                Some(Owed::Bind(_) | Owed::Own(Own::Bind))
+            ) | (
+                tag::CLOSE_COMPLETE,
+                Some(Owed::Close | Owed::Own(Own::Close))
+            )
+        );
+        if !fits {
+            return Err(End::misbehaved("an answer out of order"));
+        }
+        self.pass(message)?;
+        self.owed.pop();
+        Ok(())
+    }
+
+    fn on_complete(&mut self, message: BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let counted = CommandTag::from_body(body).ok().and_then(|tag| tag.rows());
+        self.state.copies_in = false;
+        match self.owed.front_mut() {
+            Some(Owed::Own(Own::Execute)) => {
+                self.owed.pop();
+                return Ok(());
+            }
+            Some(Owed::Query(_) | Owed::Execute(_)) => {}
+            _ => {
+                return Err(End::misbehaved(
+                    "the end of a command that nobody asked for",
+                ));
+            }
+        }
+        self.follow_effects();
+        self.end_statement(message, counted.unwrap_or(0))
+    }
+
+    /// An empty query, or a portal that has more rows.
+    fn on_pause(&mut self, tag: u8, message: BytesMut) -> Result<(), End> {
+        if tag == tag::PORTAL_SUSPENDED && !matches!(self.owed.front_mut(), Some(Owed::Execute(_)))
+        {
+            return Err(End::misbehaved("a suspended portal that nobody executes"));
+        }
+        if self.owed.running().is_none() {
+            return Err(End::misbehaved("an empty query that nobody sent"));
+        }
+        self.end_statement(message, 0)
+    }
+
+    /// One statement is answered: its outcome is written down before the caller learns of it.
+    fn end_statement(&mut self, message: BytesMut, counted: u64) -> Result<(), End> {
+        let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_)));
+        if let Some(running) = self.owed.running()
+            && let Some(answer) = running.cut.take()
+        {
+            // The result was complete before the target heard that it should stop.
+            running.sqlstate = Some(answer.sqlstate.to_owned());
+            self.fail_in_place(answer)?;
+            self.state.swallows_to_sync = !is_query;
+        } else {
+            self.emit(&message)?;
+        }
+        self.results += 1;
+        if let Some(running) = self.owed.running() {
+            running.end_statement(counted);
+        }
+        if is_query {
+            return Ok(());
+        }
+        match self.owed.pop() {
+            Some(Owed::Execute(running)) => self.record_outcome(&running),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names, settings and definitions that a statement changed, now that it has succeeded.
+    fn follow_effects(&mut self) {
+        let Some(running) = self.owed.running() else {
+            return;
+        };
+        let (judged, index) = (Arc::clone(&running.judged), running.statement);
+        let Some(statement) = judged.statements().get(index) else {
+            // What was not understood may have changed anything.
+            self.view.is_stale = true;
+            self.view.has_own_ddl = true;
+            self.view.is_own_catalog_stale = true;
+            return;
+        };
+        for effect in &statement.session {
+            self.view.names.apply(effect);
+            if matches!(
+                effect,
+                SessionEffect::Set { .. }
+                    | SessionEffect::Reset { .. }
+                    | SessionEffect::ResetAll
+                    | SessionEffect::Discard(_)
+                    | SessionEffect::Rollback
+                    | SessionEffect::RollbackTo
+                    | SessionEffect::SetRole
+                    | SessionEffect::SetSessionAuthorization
+            ) {
+                self.view.is_stale = true;
+            }
+            match effect {
+                SessionEffect::Discard(grille_sql::Discard::All)
+                | SessionEffect::Deallocate { name: None } => {
+                    self.statements.clear();
+                }
+                SessionEffect::Deallocate { name: Some(name) } => {
+                    self.statements.remove(name.as_bytes())
+                }
+                _ => {}
+            }
+        }
+        if statement.is_ddl {
+            self.view.has_own_ddl = true;
+            self.view.is_own_catalog_stale = true;
+        }
+    }
+
+    fn on_error(&mut self, message: BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let Ok(Message::Error(report)) = Message::parse(tag::ERROR_RESPONSE, body) else {
+            return Err(End::misbehaved("a malformed error"));
+        };
+        let sqlstate = String::from_utf8_lossy(report.sqlstate().unwrap_or_default()).into_owned();
+        let own_message = report
+            .get(field::MESSAGE)
+            .map(|text| String::from_utf8_lossy(text).into_owned());
+        self.state.copies_in = false;
+        self.state.copy_out = None;
+        let may_quote = self.view.is_masked() && self.may_quote_protected();
+        let is_query = matches!(
+            self.owed.front_mut(),
+            Some(Owed::Query(_) | Owed::RefusedQuery(_))
+        );
+        let mut answer = None;
+        match self.owed.front_mut() {
+            Some(Owed::RefusedQuery(ours)) => answer = Some((**ours).clone()),
+            Some(Owed::RefusedParse(ours)) => answer = Some((**ours).clone()),
+            Some(Owed::Query(running) | Owed::Execute(running)) => {
+                answer = running.cut.take();
+                let seen = answer
+                    .as_ref()
+                    .map_or(sqlstate.as_str(), |answer| answer.sqlstate);
+                running.sqlstate = Some(seen.to_owned());
+            }
+            Some(Owed::Own(_)) => self.own_error = own_message,
+            _ => {}
+        }
+        match answer {
+            Some(answer) => self.fail_in_place(answer)?,
+            None if matches!(self.owed.front_mut(), Some(Owed::Own(_))) => {}
+            None if may_quote => {
+                let mut clean = BytesMut::new();
+                sanitised(&report, &self.view.catalog, &mut clean)?;
+                self.emit(&clean)?;
+            }
+            None => self.emit(&message)?,
+        }
+        if is_query || self.owed.is_empty() {
+            return Ok(());
+        }
+        self.skip_after_error(&sqlstate)
+    }
+
+    /// The server skips everything up to the next Sync; what was put down for it is taken back.
+    fn skip_after_error(&mut self, sqlstate: &str) -> Result<(), End> {
+        match self.owed.pop() {
+            Some(Owed::Parse(before)) => self.statements.take_back(before),
+            Some(Owed::Bind(before)) => self.portals.take_back(before),
+            Some(Owed::Execute(running)) => self.record_outcome(&running)?,
+            _ => {}
+        }
+        for owed in self.owed.skip_to_sync() {
+            match owed {
+                Owed::Parse(before) => self.statements.restore(before),
+                Owed::Bind(before) => self.portals.restore(before),
+                Owed::Execute(mut running) => {
+                    running.sqlstate = Some(sqlstate.to_owned());
+                    self.record_outcome(&running)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes our error where the target's, or its answer, would stand.
+    fn fail_in_place(&mut self, answer: Answer) -> Result<(), End> {
+        let mut error = BytesMut::new();
+        answer.write_error(&mut error);
+        self.emit(&error)
+    }
+
+    /// Whether texts of the target may quote values that the session must not see.
+    fn may_quote_protected(&mut self) -> bool {
+        match self.owed.front_mut() {
+            Some(Owed::Query(running) | Owed::Execute(running)) => {
+                running.judged.touches_protected()
+            }
+            Some(Owed::DescribePortal(portal)) => portal.prepared.judged.touches_protected(),
+            Some(Owed::Parse(_) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
+            Some(Owed::Bind(_)) => true,
+            _ => false,
+        }
+    }
+
+    fn on_notice(&mut self, message: BytesMut) -> Result<(), End> {
+        if !self.view.is_masked() || !self.may_quote_protected() {
+            return self.pass(&message);
+        }
+        // A notice tells nothing that the caller needs, so it is dropped rather than emptied.
+        Ok(())
+    }
+
+    fn on_ready(&mut self, message: BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let status =
+            TransactionStatus::from_body(body).map_err(|_| End::misbehaved("an unknown status"))?;
+        self.state.transaction = match status {
+            TransactionStatus::Idle => TransactionState::Idle,
+            TransactionStatus::Open => TransactionState::Open,
+            TransactionStatus::Failed => TransactionState::Failed,
+        };
+        self.state.copies_in = false;
+        if self.state.transaction == TransactionState::Idle {
+            self.end_transaction();
+        }
+        self.state.swallows_to_sync = false;
+        match self.owed.pop() {
+            Some(Owed::Query(running)) => self.record_outcome(&running)?,
+            Some(Owed::RefusedQuery(_) | Owed::Sync) => {}
+            Some(Owed::Own(Own::Sync)) => return Ok(()),
+            _ => return Err(End::misbehaved("ready although more is owed")),
+        }
+        self.emit(&message)
+    }
+
+    fn end_transaction(&mut self) {
+        if !self.state.in_pipeline {
+            self.portals.clear();
+        }
+        self.view.names.transaction_ended();
+        if std::mem::take(&mut self.view.has_own_ddl) {
+            self.path.catalogs.of(&self.route.target).invalidate();
+            self.view.is_own_catalog_stale = false;
+            self.view.protected = None;
+            self.view.is_stale = true;
+            self.view.forget();
+        }
+    }
+
+    fn on_copy_out(&mut self, message: BytesMut) -> Result<(), End> {
+        let Some(running) = self.owed.running() else {
+            return Err(End::misbehaved("COPY that nobody asked for"));
+        };
+        let (judged, index) = (Arc::clone(&running.judged), running.statement);
+        running.is_shaped = true;
+        if let Some(plan) = judged.rows(index).filter(|plan| !plan.is_keep()) {
+            let copy = judged
+                .statements()
+                .get(index)
+                .and_then(|statement| statement.copy.as_ref());
+            let planned = match (copy, plan) {
+                (Some(copy), RowPlan::Columns(plan)) => {
+                    CopyOut::new(copy, plan, &self.view.catalog, &self.path.mask_context())
+                }
+                _ => Err("its columns are not known".to_owned()),
+            };
+            match planned {
+                Ok(treated) => self.state.copy_out = Some(Box::new(treated)),
+                Err(reason) => {
+                    let message = format!("COPY of protected columns cannot be treated: {reason}");
+                    self.cut(Answer::new(sqlstate::REFUSED, Fault::Gateway, message));
+                }
+            }
+        }
+        self.results += 1;
+        self.pass(&message)
+    }
+
+    fn on_copy_data(&mut self, message: &BytesMut) -> Result<(), End> {
+        if self
+            .owed
+            .running()
+            .is_none_or(|running| running.cut.is_some())
+        {
+            return Ok(());
+        }
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        let Some(copy) = &mut self.state.copy_out else {
+            return Err(End::misbehaved("COPY data out of place"));
+        };
+        match copy.treat(body) {
+            Ok(treated) => self.copied(&treated),
+            Err(reason) => {
+                let message = format!("COPY of protected columns cannot be treated: {reason}");
+                self.cut(Answer::new(sqlstate::REFUSED, Fault::Gateway, message));
+                Ok(())
+            }
+        }
+    }
+
+    fn copied(&mut self, treated: &[u8]) -> Result<(), End> {
+        if treated.is_empty() {
+            return Ok(());
+        }
+        let mut data = BytesMut::new();
+        grille_pg_codec::encode::copy_data(&mut data, treated)?;
+        self.record_reply(1, &data)?;
+        if let Some(running) = self.owed.running() {
+            running.bytes += data.len() as u64;
+        }
+        self.caller.outbox.push(data);
+        Ok(())
+    }
+
+    fn on_copy_done(&mut self, message: BytesMut) -> Result<(), End> {
+        if let Some(mut copy) = self.state.copy_out.take() {
+            match copy.finish() {
+                Ok(()) => {}
+                Err(reason) => {
+                    let message = format!("COPY of protected columns cannot be treated: {reason}");
+                    self.cut(Answer::new(sqlstate::REFUSED, Fault::Gateway, message));
+                }
+            }
+        }
+        if self
+            .owed
+            .running()
+            .is_some_and(|running| running.cut.is_some())
+        {
+            return Ok(());
+        }
+        self.pass(&message)
+    }
+
+    /// The treatments of one result's rows, compiled; an answer if they cannot be known, so that no row may pass.
+    pub(crate) async fn plan(
+        &mut self,
+        judged: &Judged,
+        statement: usize,
+        columns: &[OwnedField],
+        formats: &ResultFormats,
+    ) -> Result<Option<Arc<Filter>>, Answer> {
+        if !self.view.is_masked() {
+            return Ok(None);
+        }
+        let given = self.given(judged, statement, columns)?;
+        let shape = self.shape(judged, statement, columns);
+        let plan = self.policies.plan(&shape, &given).await;
+        let refused = |message: &str| Answer::new(sqlstate::REFUSED, Fault::Policy, message);
+        match &plan.decision.verdict {
+            Verdict::Allow => {}
+            Verdict::Block(finding) => return Err(refused(&finding.message)),
+            Verdict::Review(terms) => return Err(refused(&terms.reason)),
+        }
+        if plan.treatments.len() != columns.len() {
+            return Err(refused(
+                "a policy gave no treatment for every column of the result",
+            ));
+        }
+        let joined: Vec<Treatment> = plan
+            .treatments
+            .iter()
+            .zip(&given)
+            .map(|(one, two)| join(one, two))
+            .collect();
+        Ok(Filter::compile(&joined, columns, formats, &self.path.mask_context()).map(Arc::new))
+    }
+
+    /// What the text's lineage gives each column, made stricter by what the target says of its origin: two sources that
+    /// cannot both be wrong about a plain column.
+    fn given(
+        &self,
+        judged: &Judged,
+        statement: usize,
+        columns: &[OwnedField],
+    ) -> Result<Vec<Treatment>, Answer> {
+        let plan = judged.rows(statement);
+        if let Some(RowPlan::Columns(planned)) = plan
+            && planned.len() != columns.len()
+        {
+            let message = format!(
+                "the result has {} columns where {} were expected, so it is withheld; run it again",
+                columns.len(),
+                planned.len()
+            );
+            return Err(Answer::new(sqlstate::REFUSED, Fault::Gateway, message));
+        }
+        let treatments = columns.iter().enumerate().map(|(index, column)| {
+            let planned = match plan {
+                Some(RowPlan::Columns(planned)) => planned.get(index).map(|plan| &plan.treatment),
+                Some(RowPlan::Every(treatment)) => Some(treatment),
+                // Rows where none were foreseen: nothing is known of them.
+                Some(RowPlan::None) | None => None,
+            };
+            let planned = planned.unwrap_or(&Treatment::Mask(Masker::Redact));
+            join(planned, &self.treatment_of_origin(column))
+        });
+        Ok(treatments.collect())
+    }
+
+    fn treatment_of_origin(&self, column: &OwnedField) -> Treatment {
+        let (catalog, Some(protected)) = (&self.view.catalog, &self.view.protected) else {
+            return Treatment::Mask(Masker::Redact);
+        };
+        if column.table_oid == 0 || column.attnum <= 0 {
+            return Treatment::Keep;
+        }
+        match catalog.column_by_oid(column.table_oid, column.attnum) {
+            Some(name) => protected
+                .treatment(&name)
+                .cloned()
+                .unwrap_or(Treatment::Keep),
+            None => Treatment::Keep,
+        }
+    }
+
+    fn shape(&self, judged: &Judged, statement: usize, columns: &[OwnedField]) -> ResultShape {
+        let planned = match judged.rows(statement) {
+            Some(RowPlan::Columns(planned)) => planned.as_slice(),
+            _ => &[],
+        };
+        let column = |(index, field): (usize, &OwnedField)| {
+            let plan = planned.get(index);
+            let type_name = self.view.catalog.type_name(field.type_oid);
+            ResultColumn {
+                name: String::from_utf8_lossy(&field.name).into(),
+                type_oid: field.type_oid,
+                type_name: type_name.unwrap_or("unknown").into(),
+                origins: plan.map(|plan| plan.origins.clone()).unwrap_or_default(),
+                certainty: plan.map_or(Certainty::Unknown, |plan| plan.certainty),
+            }
+        };
+        ResultShape {
+            columns: columns.iter().enumerate().map(column).collect(),
+        }
+    }
+}

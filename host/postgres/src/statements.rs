@@ -1,0 +1,156 @@
+//! What the caller has prepared and bound on the server, by name.
+//!
+//! A name is put down when its message is forwarded, because the messages that use it follow in the same packet; it is
+//! taken back when the server did not accept it. A name that is not here is never executed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use grille_pg_codec::Format;
+use grille_pg_codec::backend::OwnedField;
+use grille_policy::{Decision, DecisionId, Parameter};
+use parking_lot::Mutex;
+
+use crate::filter::Filter;
+use crate::operation::Judged;
+
+/// Prepared statements per session: pools and drivers keep some hundred; each costs its text and analysis.
+pub(crate) const STATEMENTS_MAX: usize = 10_000;
+/// Portals per session.
+pub(crate) const PORTALS_MAX: usize = 1_000;
+
+/// A name on the wire; empty is the unnamed one.
+pub(crate) type Name = Box<[u8]>;
+
+/// A prepared statement.
+pub(crate) struct Prepared {
+    pub(crate) judged: Arc<Judged>,
+    pub(crate) parameter_types: Vec<u32>,
+    /// The columns as the server last described them; none until it did, empty for a statement without rows.
+    pub(crate) columns: Mutex<Option<Arc<[OwnedField]>>>,
+}
+
+/// A bound statement.
+pub(crate) struct Portal {
+    pub(crate) prepared: Arc<Prepared>,
+    pub(crate) parameters: Arc<[Parameter]>,
+    pub(crate) formats: ResultFormats,
+    /// What was decided when it was bound.
+    pub(crate) decision: Decision,
+    /// The decision that is recorded already because people let it pass; the first Execute takes it.
+    pub(crate) recorded: Mutex<Option<DecisionId>>,
+    /// The treatments of its rows, compiled when its shape was first known.
+    pub(crate) filter: Mutex<Option<Arc<Filter>>>,
+}
+
+/// The result formats of a Bind.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ResultFormats(pub(crate) Vec<Format>);
+
+impl ResultFormats {
+    /// By Bind's rule: none = all text, one = all that one, else one each.
+    pub(crate) fn of(&self, column: usize) -> Format {
+        match self.0.as_slice() {
+            [] => Format::Text,
+            [one] => *one,
+            many => many.get(column).copied().unwrap_or_default(),
+        }
+    }
+}
+
+/// Names and what they stand for, with the way back for names that the server did not take.
+pub(crate) struct Names<T> {
+    map: HashMap<Name, Arc<T>>,
+    max: usize,
+}
+
+/// What a name stood for before it was put down anew.
+pub(crate) struct Before<T> {
+    name: Name,
+    value: Option<Arc<T>>,
+}
+
+impl<T> Names<T> {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            map: HashMap::new(),
+            max,
+        }
+    }
+
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<T>> {
+        self.map.get(name)
+    }
+
+    /// Puts a name down; none if there are too many.
+    pub(crate) fn put(&mut self, name: &[u8], value: Arc<T>) -> Option<Before<T>> {
+        if self.map.len() >= self.max && !self.map.contains_key(name) {
+            return None;
+        }
+        let name: Name = name.into();
+        let before = self.map.insert(name.clone(), value);
+        Some(Before {
+            name,
+            value: before,
+        })
+    }
+
+    /// The server did not take it. A refused Parse or Bind of the unnamed one drops what was there; a named one keeps it.
+    pub(crate) fn take_back(&mut self, before: Before<T>) {
+        match before.value {
+            Some(value) if !before.name.is_empty() => self.map.insert(before.name, value),
+            _ => self.map.remove(&before.name),
+        };
+    }
+
+    /// The server never looked at the message, so what was there still is.
+    pub(crate) fn restore(&mut self, before: Before<T>) {
+        match before.value {
+            Some(value) => self.map.insert(before.name, value),
+            None => self.map.remove(&before.name),
+        };
+    }
+
+    pub(crate) fn remove(&mut self, name: &[u8]) {
+        self.map.remove(name);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.map.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_server_refuses_leaves_what_a_server_leaves() {
+        let mut names: Names<u8> = Names::new(2);
+        assert!(names.put(b"a", Arc::new(1)).is_some());
+        let again = names.put(b"a", Arc::new(2)).expect("the name is there");
+        names.take_back(again);
+        assert_eq!(
+            names.get(b"a").map(|value| **value),
+            Some(1),
+            "a duplicate named Parse fails and keeps the old"
+        );
+        assert!(names.put(b"", Arc::new(3)).is_some());
+        assert!(names.put(b"third", Arc::new(9)).is_none(), "bounded");
+        let unnamed = names.put(b"", Arc::new(4)).expect("the name is there");
+        names.take_back(unnamed);
+        assert!(
+            names.get(b"").is_none(),
+            "a failing unnamed Parse drops the unnamed statement"
+        );
+    }
+
+    #[test]
+    fn a_name_that_the_server_skipped_is_as_before() {
+        let mut names: Names<u8> = Names::new(9);
+        assert!(names.put(b"", Arc::new(1)).is_some());
+        let skipped = names.put(b"", Arc::new(2)).expect("room");
+        names.restore(skipped);
+        assert_eq!(names.get(b"").map(|value| **value), Some(1));
+    }
+}
