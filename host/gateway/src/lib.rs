@@ -9,6 +9,7 @@ mod logging;
 mod reload;
 mod rooms;
 mod secrets;
+pub mod views;
 mod weakening;
 
 pub use logging::{LogFormat, start as start_logging};
