@@ -99,7 +99,7 @@ impl TargetCatalog {
         known
             .checked
             .filter(|checked| checked.elapsed() < BELIEVED)
-            .and(known.catalog.clone())
+            .and_then(|_| known.catalog.clone())
     }
 
     async fn look(&self, now: bool) -> Result<Arc<Catalog>, NoCatalog> {

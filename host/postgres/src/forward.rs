@@ -88,7 +88,10 @@ impl Session {
             return match message {
                 // libpq sends these without noticing that its command was a COPY; the server ignores them.
                 Message::Sync | Message::Flush => {
-                    Ok(self.target.outbox.push(BytesMut::from(bytes)))
+                    {
+                    self.target.outbox.push(BytesMut::from(bytes));
+                    Ok(())
+                }
                 }
                 _ => Err(End::malformed("only COPY data belongs into a COPY")),
             };

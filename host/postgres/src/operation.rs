@@ -116,7 +116,7 @@ impl View {
         if let Err(refusal) = scope(&analysis, catalog, &self.scope) {
             judged.refusal = Some(finding(&refusal));
         } else if let (Some(protection), Some(protected)) = (&self.protection, &self.protected) {
-            match protect(&analysis, catalog, protected, protection, &self.names) {
+            match protect(&analysis, protected, protection, &self.names) {
                 Ok(guarded) => judged.guarded = Some(guarded),
                 Err(refusal) => judged.refusal = Some(finding(&refusal)),
             }

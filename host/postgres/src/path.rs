@@ -87,7 +87,10 @@ impl PostgresPath {
             services,
             catalogs: Catalogs::default(),
             protected: ProtectedSets::default(),
-            no_catalog: Arc::new(Catalog::empty()),
+            no_catalog: Arc::new(
+                Catalog::from_rows("none", vec![Vec::new(); grille_sql::catalog::queries().len()])
+                    .expect("parts without rows hold nothing that could be malformed"),
+            ),
             cancel_keys: Arc::default(),
             live: Arc::default(),
         })
