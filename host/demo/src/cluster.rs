@@ -178,6 +178,21 @@ impl Cluster {
         self.halt()
     }
 
+    /// Stops the server and removes everything that this cluster ever made.
+    ///
+    /// # Errors
+    /// As [`Cluster::stop`], or a directory that cannot be removed.
+    pub fn remove(mut self) -> Result<()> {
+        self.halt()?;
+        let home = self.data.parent().context("the data have a home")?;
+        for dir in [home, self.dir.as_path()] {
+            if dir.exists() {
+                fs::remove_dir_all(dir).with_context(|| format!("remove {}", dir.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     fn halt(&mut self) -> Result<()> {
         if self.server.try_wait().is_ok_and(|status| status.is_some()) {
             return Ok(());

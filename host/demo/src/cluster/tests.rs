@@ -1,5 +1,6 @@
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
@@ -25,6 +26,22 @@ fn a_cluster_starts_asks_for_scram_stops_and_starts_again() {
     assert!(!again.is_fresh());
     assert_eq!(again.address(), address, "the port of last time is taken again");
     assert_eq!(again.sql("postgres", "select seven from kept").expect("asks"), "7");
+}
+
+#[test]
+fn a_directory_that_the_server_cannot_reach_keeps_its_data_elsewhere() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).expect("closes it");
+    let place = dir.path().join("pg");
+    let cluster = Cluster::start(&place, &Options::default()).expect("starts");
+    cluster.sql("postgres", "create table kept as select 7 as seven").expect("creates");
+    cluster.stop().expect("stops");
+    let again = Cluster::start(&place, &Options::default()).expect("starts again");
+    assert_eq!(again.sql("postgres", "select seven from kept").expect("asks"), "7");
+    let data = again.data.clone();
+    assert!(data.exists());
+    again.remove().expect("removes");
+    assert!(!data.exists() && !place.exists());
 }
 
 #[test]

@@ -106,9 +106,14 @@ impl Session {
         Ok(Said { stdout, stderr, wire: self.tap.received(), success: true })
     }
 
-    /// Waits until `psql` has printed `wanted` on its standard error, and returns that so far.
-    pub(super) fn notice(&self, wanted: &str, patience: Duration) -> Result<String> {
-        self.stderr.peek_until(wanted, patience)
+    /// Waits until what `psql` has printed on its standard error since the last answer is what is `wanted`.
+    pub(super) fn notice<T>(&self, patience: Duration, wanted: impl Fn(&str) -> Option<T>) -> Result<(String, T)> {
+        let (_, found) = self.stderr.wait(patience, |state| {
+            let fresh = String::from_utf8_lossy(state.text.get(state.read..)?).into_owned();
+            let found = wanted(&fresh)?;
+            Some((fresh, found))
+        })?;
+        Ok(found)
     }
 
     fn mark(&self) -> String {
@@ -185,15 +190,6 @@ impl Heard {
             let text = String::from_utf8_lossy(fresh.get(..at)?).into_owned();
             state.read += at + mark.len();
             Some(text)
-        })?;
-        Ok(text)
-    }
-
-    fn peek_until(&self, wanted: &str, patience: Duration) -> Result<String> {
-        let (_, text) = self.wait(patience, |state| {
-            let fresh = state.text.get(state.read..)?;
-            find(fresh, wanted.as_bytes())?;
-            Some(String::from_utf8_lossy(fresh).into_owned())
         })?;
         Ok(text)
     }

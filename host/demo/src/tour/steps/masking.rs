@@ -10,8 +10,8 @@ use crate::tour::{Need, Step};
 enum Answer {
     /// So many rows.
     Rows(usize),
-    /// A refusal by the gateway, or the server's own error without its values.
-    Error,
+    /// The server's own error with this SQLSTATE, without its values.
+    Error(&'static str),
 }
 
 /// One way to get at the same columns.
@@ -87,13 +87,13 @@ const WAYS: [Way; 12] = [
         id: "error-text",
         shows: "an error keeps its code and loses the value it would quote",
         text: "SELECT ssn::int FROM patients ORDER BY id LIMIT 5",
-        answer: Answer::Error,
+        answer: Answer::Error("22P02"),
     },
     Way {
         id: "error-detail",
-        shows: "also where the server quotes a key",
-        text: "INSERT INTO patients SELECT * FROM patients WHERE id = 1",
-        answer: Answer::Error,
+        shows: "also where the server would quote the whole row",
+        text: "UPDATE patients SET status = NULL WHERE id = 1",
+        answer: Answer::Error("23502"),
     },
 ];
 
@@ -160,8 +160,12 @@ fn go(way: &Way, scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     scene.clear.none_in(&said.wire)?;
     match way.answer {
         Answer::Rows(count) => arrived(&said, count),
-        Answer::Error => {
-            ensure!(said.stderr.contains("ERROR:"), "no error arrived");
+        Answer::Error(code) => {
+            ensure!(
+                said.stderr.contains(&format!("ERROR:  {code}: ")),
+                "not the error of the server: {}",
+                said.stderr.trim()
+            );
             ensure!(said.stdout.trim().is_empty(), "rows arrived: {}", said.stdout.trim());
             Ok(())
         }

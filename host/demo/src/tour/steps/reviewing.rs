@@ -33,9 +33,9 @@ fn own_approval(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let mut session = scene.psql("reviewer")?.open()?;
     script.asked("reviewer", BULK);
     session.send(BULK)?;
-    let notice = session.notice("r-", NOTICE)?;
+    let (notice, id) = session.notice(NOTICE, request_in).context("no notice names a request")?;
     script.said(&notice);
-    let id = request_in(&notice).context("the notice names no request")?.to_string();
+    let id = id.to_string();
     let own = scene.grille("reviewer", &["review", "approve", &id, "--reason", "it is mine"], script)?;
     ensure!(own.code == Some(1), "the answer to one's own approval is {:?}", own.code);
     let denied = scene.grille("analyst", &["review", "approve", &id, "--reason", "no right to"], script)?;
@@ -50,10 +50,10 @@ fn held_and_approved(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let mut session = scene.psql("analyst")?.open()?;
     script.asked("analyst", BULK);
     session.send(BULK)?;
-    let notice = session.notice("r-", NOTICE)?;
+    let (notice, id) = session.notice(NOTICE, request_in).context("no notice names a request")?;
     script.said(&notice);
     ensure!(notice.contains("NOTICE:"), "psql shows no notice");
-    let id = request_in(&notice).context("the notice names no request")?.to_string();
+    let id = id.to_string();
     ensure!(
         scene.truth("SELECT count(*) FROM patients WHERE reminder_opt_in")? == "0",
         "it ran before anybody approved"
