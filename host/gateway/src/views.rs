@@ -2,4 +2,18 @@
 
 mod sessions;
 
+use std::sync::Arc;
+
+use grille_policy::{SessionFacts, SessionId};
+
 pub use sessions::{Live, Sessions};
+
+impl Live for grille_postgres::LiveSessions {
+    fn list(&self) -> Vec<(Arc<SessionFacts>, u64)> {
+        self.list().into_iter().map(|session| (session.facts, session.operations)).collect()
+    }
+
+    fn end(&self, id: SessionId, reason: &str) -> bool {
+        self.end(id, reason)
+    }
+}
