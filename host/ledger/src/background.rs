@@ -52,9 +52,9 @@ impl Threads {
 
     /// Ends both, after the work that they are at.
     pub(crate) fn stop(&self) {
-        for (wish, wakes) in
-            [(&self.shared.syncer, &self.shared.syncer_wakes), (&self.shared.signer, &self.shared.signer_wakes)]
-        {
+        // The signer first: what the last sync covers is signed at the next start, not on the way out.
+        let (signer, syncer) = (&self.shared.signer, &self.shared.syncer);
+        for (wish, wakes) in [(signer, &self.shared.signer_wakes), (syncer, &self.shared.syncer_wakes)] {
             wish.lock().stop = true;
             wakes.notify_all();
         }

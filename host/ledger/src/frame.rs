@@ -113,6 +113,8 @@ pub(crate) struct FrameReader {
     start: usize,
     filled: usize,
     has_header: bool,
+    /// Where to end although more may be there: the log as it was at this moment.
+    limit: Option<(u32, u64)>,
 }
 
 impl FrameReader {
@@ -133,7 +135,18 @@ impl FrameReader {
             start: 0,
             filled: 0,
             has_header: offset > 0,
+            limit: None,
         })
+    }
+
+    /// Ends where the log ends now, so that a reader need not chase a writer.
+    pub(crate) fn until_now(mut self) -> io::Result<Self> {
+        let mut last = self.segment;
+        while segment_path(&self.dir, last + 1).exists() {
+            last += 1;
+        }
+        self.limit = Some((last, std::fs::metadata(segment_path(&self.dir, last))?.len()));
+        Ok(self)
     }
 
     pub(crate) const fn segment(&self) -> u32 {
@@ -156,6 +169,9 @@ impl FrameReader {
 
     pub(crate) fn next(&mut self) -> io::Result<Next<'_>> {
         let head = loop {
+            if self.limit.is_some_and(|limit| (self.segment, self.offset) >= limit) {
+                return Ok(Next::End { torn: 0 });
+            }
             if !self.has_header {
                 if !self.fill(SEGMENT_HEADER_BYTES)? {
                     match self.at_end()? {

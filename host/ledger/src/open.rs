@@ -43,12 +43,10 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let reader = FrameReader::open_at(&dir, segment, wal.offset(), size).map_err(io("read", &path))?;
     let keys = KeyFile::open(&dir).map_err(io("open the wrapped keys in", &dir.join("keys")))?;
     let path = dir.join("log.vkey");
-    replace(&path, format!("{verifier_key}\n").as_bytes(), Durability::Synced).map_err(io("write", &path))?;
+    keep(&path, &format!("{verifier_key}\n")).map_err(io("write", &path))?;
     if let Some((_, note)) = &last {
         let path = dir.join("checkpoint");
-        if fs::read(&path).ok().as_deref() != Some(note.as_bytes()) {
-            replace(&path, note.as_bytes(), Durability::Synced).map_err(io("write", &path))?;
-        }
+        keep(&path, note).map_err(io("write", &path))?;
     }
 
     let edge = Edge { reader, ..edge };
@@ -65,6 +63,13 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     first.extend(recovered.map(Record::Recovered));
     shared.begin_node(&first)?;
     Ok(Ledger::from_parts(shared, Arc::new(threads)))
+}
+
+fn keep(path: &Path, text: &str) -> io::Result<()> {
+    if fs::read(path).ok().as_deref() == Some(text.as_bytes()) {
+        return Ok(());
+    }
+    replace(path, text.as_bytes(), Durability::Synced)
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {

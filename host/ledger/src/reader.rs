@@ -208,7 +208,7 @@ impl SessionSummary {
     }
 }
 
-/// Records, one after the other. Ends at the last whole one.
+/// Records, one after the other. Ends at the last whole one that was there when it began.
 pub struct Entries {
     reader: Reader,
     frames: FrameReader,
@@ -222,7 +222,8 @@ impl Entries {
     fn begin(reader: &Reader, only: Option<SessionId>, segment: u32) -> Result<Self, ReadError> {
         let path = segment_path(&reader.dir, segment);
         let index = if segment == 0 { 0 } else { first_index(&reader.dir, segment)? };
-        let frames = FrameReader::open_at(&reader.dir, segment, 0, index).map_err(io(&path))?;
+        let frames = FrameReader::open_at(&reader.dir, segment, 0, index).and_then(FrameReader::until_now);
+        let frames = frames.map_err(io(&path))?;
         Ok(Self { reader: reader.clone(), frames, index, only, keys: HashMap::new(), is_done: false })
     }
 

@@ -128,7 +128,7 @@ struct Walk {
 
 impl Walk {
     fn new(dir: &Path, anchor: Option<Checkpoint>) -> Result<Self, VerifyError> {
-        let reader = FrameReader::open(dir).map_err(io(&segment_path(dir, 0)))?;
+        let reader = FrameReader::open(dir).and_then(FrameReader::until_now).map_err(io(&segment_path(dir, 0)))?;
         let signed = anchor.as_ref().map_or(0, |anchor| anchor.size);
         Ok(Self {
             dir: dir.to_owned(),

@@ -1,7 +1,9 @@
 //! The ledger as other rooms use it, on a real file system.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod crash;
 mod damage;
 mod read;
+mod strangers;
 mod support;
 mod write;

@@ -1,0 +1,210 @@
+//! What survives the sudden end of the process.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use grille_ledger::{
+    Ledger, LedgerConfig, Reader, Record, SealKey, SessionOpen, SigningKey, Sync, VerifyOptions, VerifyReport, verify,
+};
+
+use crate::support::{Keys, allowed, decision, facts, outcome, write_sessions};
+
+const CHILD: &str = "GRILLE_LEDGER_TEST_CHILD";
+const KILLS: u32 = 24;
+const WRITERS: u32 = 4;
+
+#[track_caller]
+fn is_sound(path: &Path) -> grille_ledger::Sound {
+    match verify(path, &mut VerifyOptions::default()).unwrap() {
+        VerifyReport::Ok(sound) => sound,
+        report => panic!("{report:?}"),
+    }
+}
+
+/// The process that gets killed: several sessions at once say what was acknowledged, as soon as it was.
+#[test]
+fn child() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let path = PathBuf::from(path);
+    let beside = path.parent().unwrap();
+    let seal = SealKey::from_file(&beside.join("seal.key")).unwrap();
+    let signing = SigningKey::from_file(&beside.join("signing.key")).unwrap();
+    let base: u32 = fs::read_to_string(beside.join("round")).unwrap().parse().unwrap();
+    let config = LedgerConfig { segment_bytes: 300_000, ..LedgerConfig::new(path, signing, seal) };
+    let ledger = Ledger::open(config).unwrap();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let ledger = &ledger;
+            scope.spawn(move || {
+                let allowed = allowed();
+                for number in 0.. {
+                    let facts = facts(base * 1_000_000 + writer * 100_000 + number);
+                    let mut log = ledger.session(SessionOpen::new(&facts)).unwrap();
+                    for pair in 0..30 {
+                        let text = format!("select {pair} from patients");
+                        for record in [decision(facts.id, pair, &text, &allowed), outcome(facts.id, pair)] {
+                            let position = log.append(&record).unwrap();
+                            let line = format!("ack {} {}\n", position.index, facts.id);
+                            std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+                        }
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    log.close("terminate").unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn every_acknowledged_record_survives_kill_9() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger");
+    let keys = Keys::generate();
+    fs::write(dir.path().join("seal.key"), keys.seal.to_text().as_bytes()).unwrap();
+    fs::write(dir.path().join("signing.key"), keys.signing.to_text().as_bytes()).unwrap();
+    let mut acknowledged = HashMap::new();
+    let mut torn = 0;
+    for round in 0..KILLS {
+        fs::write(dir.path().join("round"), round.to_string()).unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["crash::child", "--exact", "--nocapture"])
+            .env(CHILD, &path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("ack "))).unwrap().unwrap();
+        // Somewhere between two checkpoints, and in the middle of one.
+        let reader = std::thread::spawn(move || {
+            let rest = lines.map_while(Result::ok).filter(|line| line.starts_with("ack "));
+            std::iter::once(first).chain(rest).collect::<Vec<_>>()
+        });
+        std::thread::sleep(Duration::from_millis(20 + u64::from(round) * 37 % 180));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut said = reader.join().unwrap();
+        assert!(said.len() > 10, "there was load: {}", said.len());
+        // The last line may be cut off in the middle.
+        if said
+            .last()
+            .is_some_and(|line| line.split(' ').count() < 3 || !line.ends_with(|c: char| c.is_ascii_alphanumeric()))
+        {
+            said.pop();
+        }
+        let whole = said.len() - 1;
+        for line in &said[..whole] {
+            let mut words = line.split(' ').skip(1);
+            let index: u64 = words.next().unwrap().parse().unwrap();
+            acknowledged.insert(index, words.next().unwrap().to_owned());
+        }
+        torn += u32::from(is_sound(&path).torn_bytes > 0);
+        let mut missing = acknowledged.clone();
+        for entry in Reader::open(&path, Some(keys.seal.clone())).unwrap().records().unwrap() {
+            let entry = entry.unwrap();
+            if missing.get(&entry.index).is_some_and(|session| *session == entry.leaf.sid.to_string()) {
+                assert!(entry.record().is_some());
+                missing.remove(&entry.index);
+            }
+        }
+        assert!(missing.is_empty(), "round {round}: {missing:?}");
+    }
+    println!("{} records acknowledged over {KILLS} kills, {torn} torn tails", acknowledged.len());
+    assert!(acknowledged.len() > 1_000, "{}", acknowledged.len());
+    let ledger = keys_open(&keys, &path);
+    drop(ledger);
+    assert!(is_sound(&path).sessions_aborted >= u64::from(KILLS));
+}
+
+fn keys_open(keys: &Keys, path: &Path) -> Ledger {
+    Ledger::open(LedgerConfig { origin: None, ..keys.config(path) }).unwrap()
+}
+
+/// A directory in memory where there is one: these tests sync thousands of times and look at no disk.
+fn fast_dir() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// Opens a log without signing anything.
+#[track_caller]
+fn unsigning(keys: &Keys, path: &Path) -> Ledger {
+    let config = LedgerConfig { sync: Sync::Interval(Duration::from_secs(3600)), ..keys.config(path) };
+    Ledger::open(config).unwrap()
+}
+
+/// Writes an unsigned log and returns its only segment with the place of the last frame.
+fn unsigned(keys: &Keys, path: &Path) -> (PathBuf, usize, Vec<u8>) {
+    let ledger = unsigning(keys, path);
+    write_sessions(&ledger, 0..2, 2);
+    drop(ledger);
+    let last = Reader::open(path, None).unwrap().records().unwrap().last().unwrap().unwrap();
+    let start = last.leaf.place.split_once(':').unwrap().1.parse().unwrap();
+    let segment = path.join("wal/00000000.wal");
+    let bytes = fs::read(&segment).unwrap();
+    assert!(!path.join("checkpoint").exists());
+    (segment, start, bytes)
+}
+
+/// Opens a log whose tail is torn at `at`; the records before it are there, and a record says what was cut.
+#[track_caller]
+fn recovers(keys: &Keys, path: &Path, before: usize, at: usize, cut: u64) {
+    drop(unsigning(keys, path));
+    let entries: Vec<_> = Reader::open(path, Some(keys.seal.clone())).unwrap().records().unwrap().collect();
+    let entries: Vec<_> = entries.into_iter().map(Result::unwrap).collect();
+    let kinds: Vec<_> = entries[before..].iter().map(|entry| entry.leaf.kind.as_str()).collect();
+    if cut == 0 {
+        assert_eq!(kinds, ["node.start"]);
+    } else {
+        assert_eq!(kinds, ["node.start", "recovered"], "{at}");
+        let Some(Record::Recovered(recovered)) = entries[before + 1].record() else { panic!("{:?}", entries.last()) };
+        assert_eq!((recovered.segment, recovered.offset, recovered.bytes), (0, at as u64, cut));
+        let kept = fs::read(path.join(format!("cut/00000000-{at}"))).unwrap();
+        assert_eq!(kept.len() as u64, cut);
+    }
+    is_sound(path);
+}
+
+#[test]
+fn a_tail_torn_at_any_byte_of_the_last_record_is_cut() {
+    let dir = fast_dir();
+    let keys = Keys::generate();
+    let (segment, start, good) = unsigned(&keys, dir.path());
+    let before = Reader::open(dir.path(), None).unwrap().records().unwrap().count() - 1;
+    for end in start..good.len() {
+        fs::write(&segment, &good[..end]).unwrap();
+        recovers(&keys, dir.path(), before, start, (end - start) as u64);
+    }
+}
+
+#[test]
+fn a_tail_of_zeros_or_rubbish_is_cut() {
+    let dir = fast_dir();
+    let keys = Keys::generate();
+    let (segment, start, good) = unsigned(&keys, dir.path());
+    let whole = Reader::open(dir.path(), None).unwrap().records().unwrap().count();
+    // What a file system may leave behind after a power loss.
+    for tail in [vec![0; 5000], vec![0xff; 17], b"GARBAGE GARBAGE GARBAGE".to_vec(), vec![0; 3]] {
+        fs::write(&segment, [&good[..], &tail].concat()).unwrap();
+        recovers(&keys, dir.path(), whole, good.len(), tail.len() as u64);
+    }
+    let mut bad = good.clone();
+    bad[start + 40] ^= 1;
+    fs::write(&segment, &bad).unwrap();
+    recovers(&keys, dir.path(), whole - 1, start, (good.len() - start) as u64);
+    // The very first line, before there was any record.
+    for end in 0..64 {
+        let dir = fast_dir();
+        drop(unsigning(&keys, dir.path()));
+        let segment = dir.path().join("wal/00000000.wal");
+        let good = fs::read(&segment).unwrap();
+        fs::write(&segment, &good[..end]).unwrap();
+        recovers(&keys, dir.path(), 0, 0, end as u64);
+    }
+}
