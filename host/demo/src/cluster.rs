@@ -214,15 +214,27 @@ impl Drop for Cluster {
 const PASSWORD: &str = "superuser.password";
 const LOG: &str = "postgres.log";
 
+/// A child of ours that another thread is just starting holds a copy of every open lock between its fork and its exec:
+/// a lock that is busy for longer than this is somebody's.
+const LOCK: Duration = Duration::from_millis(500);
+
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join("lock");
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => {
-            bail!("{} is in use by another process: stop it first, or choose another directory", dir.display())
+    let deadline = Instant::now() + LOCK;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                bail!("{} is in use by another process: stop it first, or choose another directory", dir.display())
+            }
+            Err(fs::TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("lock {}", path.display()));
+            }
         }
-        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("lock {}", path.display())),
     }
 }
 
