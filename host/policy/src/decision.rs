@@ -20,21 +20,13 @@ impl Decision {
     #[must_use]
     pub fn new(epoch: Epoch, mut opinions: Vec<Opinion>) -> Self {
         opinions.sort_by(|one, two| one.policy.cmp(&two.policy));
-        Self {
-            epoch,
-            verdict: combine(&opinions),
-            opinions,
-        }
+        Self { epoch, verdict: combine(&opinions), opinions }
     }
 
     /// The decision where no policy binds the session.
     #[must_use]
     pub const fn unbound(epoch: Epoch) -> Self {
-        Self {
-            epoch,
-            verdict: Verdict::Allow,
-            opinions: Vec::new(),
-        }
+        Self { epoch, verdict: Verdict::Allow, opinions: Vec::new() }
     }
 }
 
@@ -82,10 +74,7 @@ impl Failure {
     /// What the failure of a policy counts as, unless its configuration lets operations pass.
     #[must_use]
     pub fn verdict(&self, policy: &str) -> Verdict {
-        let message = format!(
-            "policy \"{policy}\" failed ({}), so the operation is refused",
-            self.kind.describe()
-        );
+        let message = format!("policy \"{policy}\" failed ({}), so the operation is refused", self.kind.describe());
         Verdict::Block(Finding::new("policy-failed", Severity::Critical, message))
     }
 }
@@ -129,10 +118,7 @@ impl FailureKind {
 pub fn combine(opinions: &[Opinion]) -> Verdict {
     let mut block: Option<&Finding> = None;
     let mut review: Option<Terms> = None;
-    for opinion in opinions
-        .iter()
-        .filter(|opinion| opinion.mode == Mode::Enforce)
-    {
+    for opinion in opinions.iter().filter(|opinion| opinion.mode == Mode::Enforce) {
         match &opinion.verdict {
             Verdict::Allow => {}
             Verdict::Review(terms) => {
@@ -140,8 +126,7 @@ pub fn combine(opinions: &[Opinion]) -> Verdict {
             }
             Verdict::Block(finding) => {
                 let severest = block.is_none_or(|named| {
-                    (finding.severity, std::cmp::Reverse(finding))
-                        > (named.severity, std::cmp::Reverse(named))
+                    (finding.severity, std::cmp::Reverse(finding)) > (named.severity, std::cmp::Reverse(named))
                 });
                 if severest {
                     block = Some(finding);

@@ -2,9 +2,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{
-    BaseColumn, Decision, Epoch, Operation, Protection, ResultShape, SessionFacts, Treatment,
-};
+use crate::{BaseColumn, Decision, Epoch, Operation, Protection, ResultShape, SessionFacts, Treatment};
 
 /// A boxed future, so that the paths need not know who evaluates.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,11 +46,7 @@ pub trait Policies: Send {
 
     /// Plans the treatment of one result shape, on top of what the classification of its origins gave. Only tightens.
     /// `given` holds that treatment per column.
-    fn plan<'a>(
-        &'a mut self,
-        shape: &'a ResultShape,
-        given: &'a [Treatment],
-    ) -> BoxFuture<'a, Plan>;
+    fn plan<'a>(&'a mut self, shape: &'a ResultShape, given: &'a [Treatment]) -> BoxFuture<'a, Plan>;
 
     /// Rewrites a batch of one column's values by the code of the policy named in [`Treatment::Transform`]; the batch
     /// names its column in `shape`.

@@ -20,9 +20,7 @@ impl Glob {
             return true;
         }
         let mut names = name.split('.');
-        self.0
-            .split('.')
-            .all(|pattern| names.next().is_some_and(|name| part_matches(pattern, name)))
+        self.0.split('.').all(|pattern| names.next().is_some_and(|name| part_matches(pattern, name)))
             && names.next().is_none()
     }
 }
@@ -84,26 +82,14 @@ impl NameList {
     /// What any of the lists contains. A removal of one list holds only where no other list gives the same name.
     #[must_use]
     pub fn union(lists: &[&Self]) -> Self {
-        let includes = lists
-            .iter()
-            .flat_map(|list| list.includes.iter().cloned())
-            .collect();
+        let includes = lists.iter().flat_map(|list| list.includes.iter().cloned()).collect();
         let given_elsewhere = |index: usize, removed: &Glob| {
-            lists
-                .iter()
-                .enumerate()
-                .any(|(other, list)| other != index && list.contains(&removed.0))
+            lists.iter().enumerate().any(|(other, list)| other != index && list.contains(&removed.0))
         };
         let excludes = lists.iter().enumerate().flat_map(|(index, list)| {
-            list.excludes
-                .iter()
-                .filter(move |removed| !given_elsewhere(index, removed))
-                .cloned()
+            list.excludes.iter().filter(move |removed| !given_elsewhere(index, removed)).cloned()
         });
-        Self {
-            includes,
-            excludes: excludes.collect(),
-        }
+        Self { includes, excludes: excludes.collect() }
     }
 
     /// Whether the list is a lone `*`: no limit at all.
@@ -150,33 +136,18 @@ mod tests {
             ("a*b*c", "a-b-b-c", true),
             ("", "x", false),
         ] {
-            assert_eq!(
-                Glob::new(pattern).matches(name),
-                expected,
-                "{pattern} on {name}"
-            );
+            assert_eq!(Glob::new(pattern).matches(name), expected, "{pattern} on {name}");
         }
     }
 
     #[test]
     fn a_removal_wins() {
         let list = NameList::new(["public.*", "!public.billing"]);
-        assert!(
-            list.contains("public.patients")
-                && !list.contains("public.billing")
-                && !list.contains("other.t")
-        );
+        assert!(list.contains("public.patients") && !list.contains("public.billing") && !list.contains("other.t"));
         assert!(!NameList::default().contains("public.patients"));
-        let (narrow, wide) = (
-            NameList::new(["public.*", "!public.billing"]),
-            NameList::new(["public.billing"]),
-        );
+        let (narrow, wide) = (NameList::new(["public.*", "!public.billing"]), NameList::new(["public.billing"]));
         let both = NameList::union(&[&narrow, &wide]);
-        assert!(
-            both.contains("public.billing")
-                && both.contains("public.patients")
-                && !both.contains("x.y")
-        );
+        assert!(both.contains("public.billing") && both.contains("public.patients") && !both.contains("x.y"));
         assert!(!NameList::union(&[&narrow, &NameList::new(["x.y"])]).contains("public.billing"));
         assert!(NameList::new(["*"]).is_unlimited() && !NameList::new(["*", "!a"]).is_unlimited());
     }

@@ -115,15 +115,9 @@ impl FromStr for DecisionId {
     type Err = IdError;
     fn from_str(text: &str) -> Result<Self, IdError> {
         let bad = || IdError(text.to_owned(), "decision");
-        let (session, number) = text
-            .strip_prefix("d-")
-            .and_then(|rest| rest.split_once('-'))
-            .ok_or_else(bad)?;
+        let (session, number) = text.strip_prefix("d-").and_then(|rest| rest.split_once('-')).ok_or_else(bad)?;
         let session = format!("s-{session}").parse().map_err(|_| bad())?;
-        Ok(Self {
-            session,
-            number: number.parse().map_err(|_| bad())?,
-        })
+        Ok(Self { session, number: number.parse().map_err(|_| bad())? })
     }
 }
 
@@ -206,10 +200,7 @@ mod tests {
         let session = SessionId::mint(1_795_000_000_123, 0xdead_beef);
         assert_eq!(session.to_string().parse(), Ok(session));
         assert_eq!(session.minted_ms(), 1_795_000_000_123);
-        let decision = DecisionId {
-            session,
-            number: 17,
-        };
+        let decision = DecisionId { session, number: 17 };
         assert_eq!(decision.to_string().parse(), Ok(decision));
         let digest = Digest([0xa5; 32]);
         assert_eq!(digest.to_string().parse(), Ok(digest));
@@ -223,14 +214,7 @@ mod tests {
 
     #[test]
     fn what_is_no_id_is_refused() {
-        for text in [
-            "",
-            "s-",
-            "r-0123456789abcdef",
-            "s-0123456789abcde",
-            "s-0123456789abcdeu",
-            "s-é23456789abcdeé",
-        ] {
+        for text in ["", "s-", "r-0123456789abcdef", "s-0123456789abcde", "s-0123456789abcdeu", "s-é23456789abcdeé"] {
             assert!(text.parse::<SessionId>().is_err(), "{text}");
         }
         assert!("sha256:é".parse::<Digest>().is_err());

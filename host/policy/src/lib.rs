@@ -24,9 +24,8 @@ pub use fault::Fault;
 pub use glob::{Glob, NameList};
 pub use ids::{DecisionId, Digest, Epoch, IdError, RequestId, SessionId};
 pub use operation::{
-    Access, BaseColumn, Certainty, ColumnName, ColumnUse, Effect, Filter, FunctionUse, KeyKind,
-    Operation, Parameter, RelationName, RelationUse, ResultColumn, ResultShape, Statement,
-    StatementFacts, TransactionState, Usage, Write,
+    Access, BaseColumn, Certainty, ColumnName, ColumnUse, Effect, Filter, FunctionUse, KeyKind, Operation, Parameter,
+    RelationName, RelationUse, ResultColumn, ResultShape, Statement, StatementFacts, TransactionState, Usage, Write,
 };
 pub use protection::{Inference, Opaque, Protection, Writes};
 pub use session::SessionFacts;

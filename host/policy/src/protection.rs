@@ -26,12 +26,7 @@ impl Protection {
             opaque: self.opaque.max(other.opaque),
             writes: self.writes.max(other.writes),
             notify: self.notify && other.notify,
-            functions: self
-                .functions
-                .iter()
-                .filter(|name| other.functions.contains(name))
-                .cloned()
-                .collect(),
+            functions: self.functions.iter().filter(|name| other.functions.contains(name)).cloned().collect(),
         }
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    BaseColumn, Batch, BoxFuture, Classification, Decision, Digest, Epoch, Evaluator, Mode, Opened,
-    Operation, Opinion, Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, Verdict,
+    BaseColumn, Batch, BoxFuture, Classification, Decision, Digest, Epoch, Evaluator, Mode, Opened, Operation, Opinion,
+    Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, Verdict,
 };
 
 type Judge = dyn Fn(&Operation) -> Verdict + Send + Sync;
@@ -22,11 +22,7 @@ pub struct FakeEvaluator {
 impl FakeEvaluator {
     /// Judges operations with `judge` and protects nothing.
     pub fn judging(judge: impl Fn(&Operation) -> Verdict + Send + Sync + 'static) -> Self {
-        Self {
-            epoch: Arc::new(AtomicU64::new(1)),
-            judge: Arc::new(judge),
-            classify: None,
-        }
+        Self { epoch: Arc::new(AtomicU64::new(1)), judge: Arc::new(judge), classify: None }
     }
 
     /// Lets everything pass.
@@ -37,10 +33,7 @@ impl FakeEvaluator {
 
     /// The same, in a session that is masked by `classify`.
     #[must_use]
-    pub fn protecting(
-        mut self,
-        classify: impl Fn(&BaseColumn) -> Treatment + Send + Sync + 'static,
-    ) -> Self {
+    pub fn protecting(mut self, classify: impl Fn(&BaseColumn) -> Treatment + Send + Sync + 'static) -> Self {
         self.classify = Some(Arc::new(classify));
         self
     }
@@ -64,12 +57,7 @@ impl Evaluator for FakeEvaluator {
             classify: self.classify.clone(),
             protection: self.classify.as_ref().map(|_| Protection::default()),
         };
-        Box::pin(async move {
-            Opened {
-                decision: Decision::unbound(epoch),
-                policies: Box::new(policies),
-            }
-        })
+        Box::pin(async move { Opened { decision: Decision::unbound(epoch), policies: Box::new(policies) } })
     }
 }
 
@@ -99,32 +87,14 @@ impl Policies for FakePolicies {
     }
 
     fn classify<'a>(&'a mut self, columns: &'a [BaseColumn]) -> BoxFuture<'a, Classification> {
-        let treatments = columns
-            .iter()
-            .map(|column| {
-                self.classify
-                    .as_ref()
-                    .map_or(Treatment::Keep, |f| f(column))
-            })
-            .collect();
+        let treatments =
+            columns.iter().map(|column| self.classify.as_ref().map_or(Treatment::Keep, |f| f(column))).collect();
         let decision = Decision::unbound(self.epoch);
-        Box::pin(async move {
-            Classification {
-                decision,
-                treatments,
-            }
-        })
+        Box::pin(async move { Classification { decision, treatments } })
     }
 
-    fn plan<'a>(
-        &'a mut self,
-        _shape: &'a ResultShape,
-        given: &'a [Treatment],
-    ) -> BoxFuture<'a, Plan> {
-        let plan = Plan {
-            decision: Decision::unbound(self.epoch),
-            treatments: given.to_vec(),
-        };
+    fn plan<'a>(&'a mut self, _shape: &'a ResultShape, given: &'a [Treatment]) -> BoxFuture<'a, Plan> {
+        let plan = Plan { decision: Decision::unbound(self.epoch), treatments: given.to_vec() };
         Box::pin(async move { plan })
     }
 

@@ -53,12 +53,7 @@ impl Finding {
     /// A finding without attributes.
     #[must_use]
     pub fn new(rule: &str, severity: Severity, message: impl Into<Arc<str>>) -> Self {
-        Self {
-            rule: rule.into(),
-            severity,
-            message: message.into(),
-            attributes: Vec::new(),
-        }
+        Self { rule: rule.into(), severity, message: message.into(), attributes: Vec::new() }
     }
 }
 
@@ -95,12 +90,7 @@ impl Terms {
     /// One reviewer out of the configured groups, held for the configured time.
     #[must_use]
     pub fn standard(reason: impl Into<Arc<str>>) -> Self {
-        Self {
-            quorums: vec![(Vec::new(), 1)],
-            hold_ms: None,
-            hold_in_transaction: false,
-            reason: reason.into(),
-        }
+        Self { quorums: vec![(Vec::new(), 1)], hold_ms: None, hold_in_transaction: false, reason: reason.into() }
     }
 
     /// The terms that satisfy both: all quorums, the shorter hold, and holding in a transaction only if both say so.
@@ -110,11 +100,7 @@ impl Terms {
         quorums.extend(other.quorums.iter().cloned());
         quorums.sort();
         quorums.dedup();
-        let mut reasons: Vec<&str> = self
-            .reason
-            .split("; ")
-            .chain(other.reason.split("; "))
-            .collect();
+        let mut reasons: Vec<&str> = self.reason.split("; ").chain(other.reason.split("; ")).collect();
         reasons.sort_unstable();
         reasons.dedup();
         Self {

@@ -41,10 +41,7 @@ pub(crate) struct Hello {
 
 impl Hello {
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -73,10 +70,7 @@ impl std::fmt::Debug for Wire {
     }
 }
 
-pub(crate) async fn accept(
-    mut stream: TcpStream,
-    tls: Option<&ServerTls>,
-) -> Result<Arrival, Rejected> {
+pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Result<Arrival, Rejected> {
     for _ in 0..=NEGOTIATIONS_MAX {
         let mut peeked = [0];
         if stream.peek(&mut peeked).await? == 0 {
@@ -107,17 +101,12 @@ pub(crate) async fn accept(
             }
             First::GssEncryption => {
                 if has_more(&stream)? {
-                    return Err(Rejected::Silent(
-                        "bytes between GSSENCRequest and its answer",
-                    ));
+                    return Err(Rejected::Silent("bytes between GSSENCRequest and its answer"));
                 }
                 stream.write_all(b"N").await?;
             }
             First::Cancel(cancel) => {
-                return Ok(Arrival::Cancel {
-                    pid: cancel.pid,
-                    secret: cancel.key.to_vec(),
-                });
+                return Ok(Arrival::Cancel { pid: cancel.pid, secret: cancel.key.to_vec() });
             }
             First::Startup(_) if tls.is_some() => {
                 let answer = Answer::new(
@@ -130,26 +119,15 @@ pub(crate) async fn accept(
             First::Startup(startup) => {
                 let (version, parameters) = (startup.version, owned(&startup.params));
                 let wire = Wire::new(Socket::Plain(stream));
-                return Ok(Arrival::Startup(Box::new(Hello {
-                    wire,
-                    version,
-                    parameters,
-                    tls: None,
-                })));
+                return Ok(Arrival::Startup(Box::new(Hello { wire, version, parameters, tls: None })));
             }
             First::DirectTls => return Err(Rejected::Silent("TLS where a packet was expected")),
         }
     }
-    Err(Rejected::Silent(
-        "more than one SSLRequest or GSSENCRequest",
-    ))
+    Err(Rejected::Silent("more than one SSLRequest or GSSENCRequest"))
 }
 
-async fn over_tls(
-    stream: TcpStream,
-    tls: &ServerTls,
-    is_direct: bool,
-) -> Result<Arrival, Rejected> {
+async fn over_tls(stream: TcpStream, tls: &ServerTls, is_direct: bool) -> Result<Arrival, Rejected> {
     let mut stream = tls.accept(stream).await?;
     let connection = &stream.get_ref().1;
     if is_direct && connection.alpn_protocol() != Some(ALPN) {
@@ -161,17 +139,9 @@ async fn over_tls(
     match first_packet(&packet) {
         Ok(Some((First::Startup(startup), _))) => {
             let (version, parameters) = (startup.version, owned(&startup.params));
-            Ok(Arrival::Startup(Box::new(Hello {
-                wire: wire(stream),
-                version,
-                parameters,
-                tls: Some(facts),
-            })))
+            Ok(Arrival::Startup(Box::new(Hello { wire: wire(stream), version, parameters, tls: Some(facts) })))
         }
-        Ok(Some((First::Cancel(cancel), _))) => Ok(Arrival::Cancel {
-            pid: cancel.pid,
-            secret: cancel.key.to_vec(),
-        }),
+        Ok(Some((First::Cancel(cancel), _))) => Ok(Arrival::Cancel { pid: cancel.pid, secret: cancel.key.to_vec() }),
         Ok(_) => Err(Rejected::Silent("no startup packet under TLS")),
         Err(error) => {
             let answer = Answer::malformed(error.to_string());
@@ -190,9 +160,7 @@ async fn read_packet<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Vec<u8>, Re
             other => Rejected::Told(Answer::malformed(other.to_string()), None),
         });
     }
-    let length = packet
-        .iter()
-        .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
+    let length = packet.iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
     // `first_packet` bounds the length to 10,000 bytes.
     packet.resize(length, 0);
     if let Some(rest) = packet.get_mut(4..) {
@@ -211,15 +179,9 @@ fn has_more(stream: &TcpStream) -> io::Result<bool> {
 }
 
 fn told(error: &StartupError, stream: TcpStream) -> Rejected {
-    Rejected::told(
-        Answer::malformed(error.to_string()),
-        Wire::new(Socket::Plain(stream)),
-    )
+    Rejected::told(Answer::malformed(error.to_string()), Wire::new(Socket::Plain(stream)))
 }
 
 fn owned(parameters: &[(&str, &str)]) -> Vec<(String, String)> {
-    parameters
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect()
+    parameters.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

@@ -30,11 +30,7 @@ impl CancelKeys {
             let pid = i32::from_be_bytes([p0 & 0x7f, p1, p2, p3]);
             if let std::collections::hash_map::Entry::Vacant(place) = by_pid.entry(pid) {
                 place.insert((secret, session));
-                return Some(CancelKey {
-                    keys: Arc::clone(self),
-                    pid,
-                    secret,
-                });
+                return Some(CancelKey { keys: Arc::clone(self), pid, secret });
             }
         }
         None
@@ -44,9 +40,7 @@ impl CancelKeys {
     pub(crate) fn find(&self, pid: i32, secret: &[u8]) -> Option<SessionId> {
         let by_pid = self.by_pid.lock();
         let (expected, session) = by_pid.get(&pid)?;
-        verify_slices_are_equal(expected, secret)
-            .is_ok()
-            .then_some(*session)
+        verify_slices_are_equal(expected, secret).is_ok().then_some(*session)
     }
 }
 

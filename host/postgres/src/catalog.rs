@@ -68,10 +68,7 @@ impl TargetCatalog {
     fn new(target: &Arc<Target>) -> Self {
         Self {
             target: Arc::clone(target),
-            known: Mutex::new(Known {
-                catalog: None,
-                checked: None,
-            }),
+            known: Mutex::new(Known { catalog: None, checked: None }),
             connection: tokio::sync::Mutex::new(None),
         }
     }
@@ -96,21 +93,14 @@ impl TargetCatalog {
 
     fn believed(&self) -> Option<Arc<Catalog>> {
         let known = self.known.lock();
-        known
-            .checked
-            .filter(|checked| checked.elapsed() < BELIEVED)
-            .and_then(|_| known.catalog.clone())
+        known.checked.filter(|checked| checked.elapsed() < BELIEVED).and_then(|_| known.catalog.clone())
     }
 
     async fn look(&self, now: bool) -> Result<Arc<Catalog>, NoCatalog> {
         let asked = Instant::now();
         let mut connection = self.connection.lock().await;
         // Somebody else may have looked while this one waited.
-        let looked_since = self
-            .known
-            .lock()
-            .checked
-            .is_some_and(|checked| checked >= asked);
+        let looked_since = self.known.lock().checked.is_some_and(|checked| checked >= asked);
         if (looked_since || !now)
             && let Some(catalog) = self.believed()
         {
@@ -127,38 +117,23 @@ impl TargetCatalog {
         }
         match found {
             Ok(catalog) => {
-                *self.known.lock() = Known {
-                    catalog: Some(Arc::clone(&catalog)),
-                    checked: Some(started),
-                };
+                *self.known.lock() = Known { catalog: Some(Arc::clone(&catalog)), checked: Some(started) };
                 Ok(catalog)
             }
             Err(reason) => {
                 *connection = None;
-                Err(NoCatalog {
-                    target: Arc::clone(&self.target.name),
-                    reason,
-                })
+                Err(NoCatalog { target: Arc::clone(&self.target.name), reason })
             }
         }
     }
 
-    async fn ask(
-        &self,
-        connection: &mut Option<Wire>,
-        known: Option<&Arc<Catalog>>,
-    ) -> Result<Arc<Catalog>, String> {
+    async fn ask(&self, connection: &mut Option<Wire>, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, String> {
         let wire = match connection {
             Some(wire) => wire,
             None => connection.insert(self.connect().await?),
         };
         let version = rows(wire, catalog::VERSION).await?;
-        let version = version
-            .into_iter()
-            .flatten()
-            .next()
-            .flatten()
-            .unwrap_or_default();
+        let version = version.into_iter().flatten().next().flatten().unwrap_or_default();
         if let Some(known) = known
             && known.version() == version
         {
@@ -169,9 +144,7 @@ impl TargetCatalog {
             parts.push(rows(wire, sql).await?);
         }
         tracing::info!(target = %self.target.name, %version, "catalog read");
-        Catalog::from_rows(&version, parts)
-            .map(Arc::new)
-            .map_err(|error| error.to_string())
+        Catalog::from_rows(&version, parts).map(Arc::new).map_err(|error| error.to_string())
     }
 
     async fn connect(&self) -> Result<Wire, String> {
@@ -180,10 +153,9 @@ impl TargetCatalog {
             ("client_encoding".to_owned(), "UTF8".to_owned()),
             ("search_path".to_owned(), "pg_catalog".to_owned()),
         ];
-        let Upstream { wire, .. } =
-            upstream::connect(&self.target, &self.target.login, &parameters)
-                .await
-                .map_err(|error| error.to_string())?;
+        let Upstream { wire, .. } = upstream::connect(&self.target, &self.target.login, &parameters)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(wire)
     }
 }
@@ -194,9 +166,7 @@ pub(crate) type TextRow = Vec<Option<String>>;
 /// Runs one statement over a connection that nobody else uses.
 async fn rows(wire: &mut Wire, sql: &str) -> Result<Vec<TextRow>, String> {
     tokio::time::timeout(PATIENCE, async {
-        wire.outbox
-            .put(|out| encode::query(out, sql.as_bytes()))
-            .map_err(|error| error.to_string())?;
+        wire.outbox.put(|out| encode::query(out, sql.as_bytes())).map_err(|error| error.to_string())?;
         wire.flush().await.map_err(|error| error.to_string())?;
         let (mut rows, mut error, mut bytes) = (Vec::new(), None, 0);
         loop {
@@ -214,9 +184,7 @@ async fn rows(wire: &mut Wire, sql: &str) -> Result<Vec<TextRow>, String> {
                 match Message::parse(head.tag, body).map_err(|error| error.to_string())? {
                     Message::DataRow(row) => rows.push(text_row(row.values())?),
                     Message::Error(report) => {
-                        error = report
-                            .get(field::MESSAGE)
-                            .map(|text| String::from_utf8_lossy(text).into_owned());
+                        error = report.get(field::MESSAGE).map(|text| String::from_utf8_lossy(text).into_owned());
                     }
                     Message::ReadyForQuery(_) => return error.map_or(Ok(rows), Err),
                     _ => {}

@@ -1,8 +1,7 @@
 //! COPY … TO STDOUT of treated columns: there is no description of the rows, so the columns come from the statement.
 
 use grille_mask::{
-    ColumnMask, ColumnType, Context, CopyFormat, CopyMasker, CsvOptions, ForceQuote, Format,
-    TextOptions,
+    ColumnMask, ColumnType, Context, CopyFormat, CopyMasker, CsvOptions, ForceQuote, Format, TextOptions,
 };
 use grille_policy::Certainty;
 use grille_sql::{Catalog, ColumnPlan, CopyInfo};
@@ -22,41 +21,25 @@ impl CopyOut {
         context: &Context<'_>,
     ) -> Result<Self, String> {
         let options = Options::read(copy)?;
-        let wire = if options.format == CopyFormat::Binary {
-            Format::Binary
-        } else {
-            Format::Text
-        };
+        let wire = if options.format == CopyFormat::Binary { Format::Binary } else { Format::Text };
         let columns = catalog.base_columns();
         let masks = plan.iter().map(|plan| {
-            let known = plan
-                .origins
-                .first()
-                .filter(|_| plan.certainty == Certainty::Exact);
+            let known = plan.origins.first().filter(|_| plan.certainty == Certainty::Exact);
             let column = known.and_then(|name| columns.iter().find(|column| column.name == *name));
             match column {
                 _ if plan.treatment.is_keep() => ColumnMask::keep(),
-                Some(column) => ColumnMask::compile(
-                    &plan.treatment,
-                    ColumnType::new(column.type_oid, wire),
-                    context,
-                ),
+                Some(column) => ColumnMask::compile(&plan.treatment, ColumnType::new(column.type_oid, wire), context),
                 // Without a type only NULL is sure to be valid.
                 None => ColumnMask::null(),
             }
         });
-        Ok(Self {
-            masker: CopyMasker::new(masks.collect(), options.format),
-            out: Vec::new(),
-        })
+        Ok(Self { masker: CopyMasker::new(masks.collect(), options.format), out: Vec::new() })
     }
 
     /// The treated rows that became whole with this data.
     pub(crate) fn treat(&mut self, data: &[u8]) -> Result<Vec<u8>, String> {
         self.out.clear();
-        self.masker
-            .feed(data, &mut self.out)
-            .map_err(|error| error.to_string())?;
+        self.masker.feed(data, &mut self.out).map_err(|error| error.to_string())?;
         Ok(std::mem::take(&mut self.out))
     }
 
@@ -72,12 +55,7 @@ struct Options {
 
 impl Options {
     fn read(copy: &CopyInfo) -> Result<Self, String> {
-        let option = |name: &str| {
-            copy.options
-                .iter()
-                .find(|(key, _)| &**key == name)
-                .map(|(_, value)| &**value)
-        };
+        let option = |name: &str| copy.options.iter().find(|(key, _)| &**key == name).map(|(_, value)| &**value);
         let byte = |name: &str, default: u8| match option(name).map(str::as_bytes) {
             None => Ok(default),
             Some([byte]) => Ok(*byte),
@@ -99,11 +77,7 @@ impl Options {
                 let default = CsvOptions::default();
                 let quote = byte("quote", default.quote)?;
                 // Quoting more than was asked for is still the same data.
-                let force_quote = if option("force_quote").is_some() {
-                    ForceQuote::All
-                } else {
-                    ForceQuote::None
-                };
+                let force_quote = if option("force_quote").is_some() { ForceQuote::All } else { ForceQuote::None };
                 CopyFormat::Csv(CsvOptions {
                     delimiter: byte("delimiter", default.delimiter)?,
                     null: null.unwrap_or(default.null),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grille_policy::{
-    ColumnUse, Decision, DecisionId, Digest, Fault, Finding, Mode, Operation, Opinion, Parameter,
-    Severity, Statement, Terms, TransactionState, Verdict,
+    ColumnUse, Decision, DecisionId, Digest, Fault, Finding, Mode, Operation, Opinion, Parameter, Severity, Statement,
+    Terms, TransactionState, Verdict,
 };
 use grille_review::{Ask, Asked, Outcome, Release, Ticket, digest_of_policies};
 use grille_sql::ProtectedSet;
@@ -62,17 +62,14 @@ impl Session {
         self.shut = match opened.decision.verdict {
             Verdict::Allow => None,
             Verdict::Block(finding) => Some(finding),
-            Verdict::Review(terms) => {
-                Some(Finding::new("session-review", Severity::High, terms.reason))
-            }
+            Verdict::Review(terms) => Some(Finding::new("session-review", Severity::High, terms.reason)),
         };
         self.shut.clone()
     }
 
     async fn refresh_catalog(&mut self) -> Result<Option<Finding>, End> {
         if self.view.has_own_ddl {
-            if self.view.is_own_catalog_stale && self.state.transaction != TransactionState::Failed
-            {
+            if self.view.is_own_catalog_stale && self.state.transaction != TransactionState::Failed {
                 self.read_own_catalog().await?;
             }
             return Ok(None);
@@ -85,11 +82,7 @@ impl Session {
             }
             Err(error) => {
                 tracing::warn!(session = %self.facts.id, %error, "refusing for want of a catalog");
-                Ok(Some(Finding::new(
-                    "no-catalog",
-                    Severity::High,
-                    error.to_string(),
-                )))
+                Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())))
             }
         }
     }
@@ -111,10 +104,7 @@ impl Session {
         };
         let mut settings = self.view.settings.clone();
         settings.standard_conforming_strings = strings == "on";
-        settings.search_path = rows
-            .into_iter()
-            .filter_map(|row| row.into_iter().next().flatten())
-            .collect();
+        settings.search_path = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
         if settings != self.view.settings {
             self.view.settings = settings;
             self.view.forget();
@@ -128,12 +118,7 @@ impl Session {
             return None;
         }
         let catalog = Arc::clone(&self.view.catalog);
-        let key = (
-            self.policies.epoch(),
-            Arc::clone(&self.facts.target),
-            catalog.version().into(),
-            self.bound_to(),
-        );
+        let key = (self.policies.epoch(), Arc::clone(&self.facts.target), catalog.version().into(), self.bound_to());
         if !self.view.has_own_ddl
             && let Some(known) = self.path.protected.get(&key)
         {
@@ -144,11 +129,7 @@ impl Session {
         let classified = self.policies.classify(&columns).await;
         match classified.decision.verdict {
             Verdict::Allow if classified.treatments.len() == columns.len() => {
-                let protected = Arc::new(ProtectedSet::new(
-                    &catalog,
-                    &columns,
-                    &classified.treatments,
-                ));
+                let protected = Arc::new(ProtectedSet::new(&catalog, &columns, &classified.treatments));
                 if !self.view.has_own_ddl {
                     self.path.protected.put(key, &protected);
                 }
@@ -207,11 +188,7 @@ impl Session {
         match self.path.catalogs.of(&self.route.target).reread().await {
             Ok(catalog) => self.use_catalog(catalog),
             Err(error) => {
-                return Ok(Some(Finding::new(
-                    "no-catalog",
-                    Severity::High,
-                    error.to_string(),
-                )));
+                return Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())));
             }
         }
         Ok(self.refresh_protected().await)
@@ -237,11 +214,7 @@ impl Session {
     }
 
     /// All policies' verdict, with the host's own among them.
-    pub(crate) async fn consult(
-        &mut self,
-        judged: &Judged,
-        parameters: &Arc<[Parameter]>,
-    ) -> Decision {
+    pub(crate) async fn consult(&mut self, judged: &Judged, parameters: &Arc<[Parameter]>) -> Decision {
         let mut decision = if self.policies.judges() {
             let operation = Operation::Statement(Statement {
                 text: Arc::clone(&judged.text),
@@ -253,10 +226,7 @@ impl Session {
         } else {
             Decision::unbound(self.policies.epoch())
         };
-        let inference = judged
-            .guarded
-            .as_ref()
-            .map_or(&[][..], |guarded| &guarded.inference);
+        let inference = judged.guarded.as_ref().map_or(&[][..], |guarded| &guarded.inference);
         let verdict = match &judged.refusal {
             Some(finding) => Verdict::Block(finding.clone()),
             None if inference.is_empty() => return decision,
@@ -268,17 +238,11 @@ impl Session {
     }
 
     /// Rules on an operation that is about to run with these parameters.
-    pub(crate) async fn rule(
-        &mut self,
-        judged: &Arc<Judged>,
-        parameters: &Arc<[Parameter]>,
-    ) -> Result<Ruling, End> {
+    pub(crate) async fn rule(&mut self, judged: &Arc<Judged>, parameters: &Arc<[Parameter]>) -> Result<Ruling, End> {
         let decision = self.consult(judged, parameters).await;
         match &decision.verdict {
             Verdict::Allow => Ok(Ruling::Allow(decision)),
-            Verdict::Block(_) => Ok(Ruling::Refuse(
-                self.refuse(judged, parameters, &decision).await,
-            )),
+            Verdict::Block(_) => Ok(Ruling::Refuse(self.refuse(judged, parameters, &decision).await)),
             Verdict::Review(terms) => {
                 let terms = terms.clone();
                 self.review(judged, parameters, decision, &terms).await
@@ -296,13 +260,10 @@ impl Session {
         let id = self.next_decision();
         let answer = match &decision.verdict {
             Verdict::Block(finding) => Answer::blocked(finding, id),
-            Verdict::Review(terms) => {
-                Answer::new(sqlstate::REFUSED, Fault::Policy, terms.reason.to_string())
-            }
+            Verdict::Review(terms) => Answer::new(sqlstate::REFUSED, Fault::Policy, terms.reason.to_string()),
             Verdict::Allow => Answer::new(sqlstate::REFUSED, Fault::Gateway, "refused"),
         };
-        self.record_refusal(id, judged, parameters, decision, None, answer)
-            .await
+        self.record_refusal(id, judged, parameters, decision, None, answer).await
     }
 
     /// Records the decision and its outcome so that both are on the disk before the caller reads the answer.
@@ -342,27 +303,19 @@ impl Session {
     ) -> Result<Ruling, End> {
         let id = self.next_decision();
         let desk = self.path.services.desk.clone();
-        let found = desk.find_grant(
-            &self.facts.subject,
-            &self.facts.target,
-            &judged.text,
-            parameters,
-        );
+        let found = desk.find_grant(&self.facts.subject, &self.facts.target, &judged.text, parameters);
         if let Some(grant) = found
             && let Ok(used) = grant.consume(self.release(judged, parameters))
         {
-            return Ok(
-                match self.record_decision(id, judged, parameters, &decision, Some(used.id)) {
-                    Ok(position) => match self.durable(position).await {
-                        Ok(()) => Ruling::Released(id, decision),
-                        Err(_) => Ruling::Refuse(Answer::unrecorded()),
-                    },
+            return Ok(match self.record_decision(id, judged, parameters, &decision, Some(used.id)) {
+                Ok(position) => match self.durable(position).await {
+                    Ok(()) => Ruling::Released(id, decision),
                     Err(_) => Ruling::Refuse(Answer::unrecorded()),
                 },
-            );
+                Err(_) => Ruling::Refuse(Answer::unrecorded()),
+            });
         }
-        let in_transaction =
-            self.state.transaction != TransactionState::Idle || self.state.has_executed;
+        let in_transaction = self.state.transaction != TransactionState::Idle || self.state.has_executed;
         let ask = Ask {
             session: Arc::clone(&self.facts),
             text: Arc::clone(&judged.text),
@@ -370,34 +323,23 @@ impl Session {
             transaction: self.state.transaction,
             in_transaction,
             terms: terms.clone(),
-            findings: decision
-                .opinions
-                .iter()
-                .flat_map(|opinion| opinion.findings.iter().cloned())
-                .collect(),
+            findings: decision.opinions.iter().flat_map(|opinion| opinion.findings.iter().cloned()).collect(),
             epoch: decision.epoch,
             policies: digest_of_policies(&decision),
             justification: self.state.reason.clone(),
         };
         let answer = match desk.request(ask) {
             Ok(Asked::Held(ticket)) => {
-                return self
-                    .hold(judged, parameters, decision, terms, id, ticket)
-                    .await;
+                return self.hold(judged, parameters, decision, terms, id, ticket).await;
             }
             Ok(Asked::Open { id: request, .. }) => {
                 let answer = Answer::needs_approval(&terms.reason, request, id);
-                let answer = self
-                    .record_refusal(id, judged, parameters, &decision, Some(request), answer)
-                    .await;
+                let answer = self.record_refusal(id, judged, parameters, &decision, Some(request), answer).await;
                 return Ok(Ruling::Refuse(answer));
             }
             Err(error) => Answer::new(sqlstate::REFUSED, Fault::Policy, error.to_string()),
         };
-        Ok(Ruling::Refuse(
-            self.record_refusal(id, judged, parameters, &decision, None, answer)
-                .await,
-        ))
+        Ok(Ruling::Refuse(self.record_refusal(id, judged, parameters, &decision, None, answer).await))
     }
 
     async fn hold(
@@ -410,8 +352,7 @@ impl Session {
         mut ticket: Ticket,
     ) -> Result<Ruling, End> {
         let request = ticket.id();
-        let recorded = match self.record_decision(id, judged, parameters, &decision, Some(request))
-        {
+        let recorded = match self.record_decision(id, judged, parameters, &decision, Some(request)) {
             Ok(position) => self.durable(position).await,
             Err(error) => Err(error),
         };
@@ -421,75 +362,54 @@ impl Session {
         if self.state.in_pipeline {
             self.target.outbox.append(grille_pg_codec::encode::flush);
         }
-        let answer = match self.wait_for_people(&mut ticket, terms).await? {
+        self.state.is_held = true;
+        let waited = self.wait_for_people(&mut ticket, terms).await;
+        self.state.is_held = false;
+        let answer = match waited? {
             Some(Outcome::Approved(grant)) => {
                 // What was true when it was asked may not be true any more: everything is judged anew.
                 let judged = self.judge(Arc::clone(&judged.text)).await?;
                 let now = self.consult(&judged, parameters).await;
                 match &now.verdict {
                     Verdict::Block(finding) => Answer::blocked(finding, id),
-                    Verdict::Allow | Verdict::Review(_) => {
-                        match grant.consume(self.release(&judged, parameters)) {
-                            Ok(_) => return Ok(Ruling::Released(id, now)),
-                            Err(error) => {
-                                Answer::new(sqlstate::REFUSED, Fault::Policy, error.to_string())
-                            }
-                        }
-                    }
+                    Verdict::Allow | Verdict::Review(_) => match grant.consume(self.release(&judged, parameters)) {
+                        Ok(_) => return Ok(Ruling::Released(id, now)),
+                        Err(error) => Answer::new(sqlstate::REFUSED, Fault::Policy, error.to_string()),
+                    },
                 }
             }
             Some(Outcome::Denied { by, reason }) => {
                 let message = format!("denied by {}: {reason}", by.name);
-                Answer::new(sqlstate::REFUSED, Fault::Policy, message)
-                    .with_hint(format!("request {request}"))
+                Answer::new(sqlstate::REFUSED, Fault::Policy, message).with_hint(format!("request {request}"))
             }
             Some(Outcome::Superseded) => {
                 let message = "the policies changed while it waited for review; run it again";
-                Answer::new(sqlstate::REFUSED, Fault::Policy, message)
-                    .with_hint(format!("request {request}"))
+                Answer::new(sqlstate::REFUSED, Fault::Policy, message).with_hint(format!("request {request}"))
             }
             Some(Outcome::TimedOut) => {
                 let message = "nobody decided on the review in time, so it was not run";
-                Answer::new(sqlstate::CANCELED, Fault::Policy, message)
-                    .with_hint(format!("request {request}"))
+                Answer::new(sqlstate::CANCELED, Fault::Policy, message).with_hint(format!("request {request}"))
             }
             Some(Outcome::Withdrawn) | None => {
                 let message = "the review was cancelled, so it was not run";
-                Answer::new(sqlstate::CANCELED, Fault::Caller, message)
-                    .with_hint(format!("request {request}"))
+                Answer::new(sqlstate::CANCELED, Fault::Caller, message).with_hint(format!("request {request}"))
             }
         };
         let recorded = match self.record_refused(id, answer.sqlstate, answer.fault) {
             Ok(position) => self.durable(position).await,
             Err(error) => Err(error),
         };
-        Ok(Ruling::Refuse(
-            recorded.map_or_else(|_| Answer::unrecorded(), |()| answer),
-        ))
+        Ok(Ruling::Refuse(recorded.map_or_else(|_| Answer::unrecorded(), |()| answer)))
     }
 
     /// Holds the caller. None if it cancelled; if it is gone the ticket is dropped, which withdraws the request.
-    async fn wait_for_people(
-        &mut self,
-        ticket: &mut Ticket,
-        terms: &Terms,
-    ) -> Result<Option<Outcome>, End> {
+    async fn wait_for_people(&mut self, ticket: &mut Ticket, terms: &Terms) -> Result<Option<Outcome>, End> {
         let started = tokio::time::Instant::now();
-        let seconds = ticket
-            .deadline()
-            .saturating_duration_since(started)
-            .as_secs();
+        let seconds = ticket.deadline().saturating_duration_since(started).as_secs();
         let request = ticket.id();
-        let who: Vec<String> = ticket
-            .needs()
-            .iter()
-            .map(|need| format!("{} of {}", need.people, need.groups.join(" or ")))
-            .collect();
-        let mut said = format!(
-            "held for review: {} (waits up to {seconds} s for {})",
-            terms.reason,
-            who.join(" and ")
-        );
+        let who: Vec<String> =
+            ticket.needs().iter().map(|need| format!("{} of {}", need.people, need.groups.join(" or "))).collect();
+        let mut said = format!("held for review: {} (waits up to {seconds} s for {})", terms.reason, who.join(" and "));
         let mut ticks = tokio::time::interval(NOTICE_EVERY);
         loop {
             let reads_caller = self.caller.inbox.len() < HELD_BYTES_MAX;
@@ -508,41 +428,25 @@ impl Session {
                     let hint = format!("request {request}");
                     let message = std::mem::replace(
                         &mut said,
-                        format!(
-                            "still held for review after {} s",
-                            (started.elapsed() + NOTICE_EVERY).as_secs()
-                        ),
+                        format!("still held for review after {} s", (started.elapsed() + NOTICE_EVERY).as_secs()),
                     );
-                    self.caller
-                        .outbox
-                        .append(|out| write_notice(out, &message, &hint));
+                    self.caller.outbox.append(|out| write_notice(out, &message, &hint));
                 }
-                Waited::Turned(Turn::Cancel) => {
-                    self.state.is_cancelled = false;
-                    return Ok(None);
-                }
+                Waited::Turned(Turn::Cancel) => return Ok(None),
                 Waited::Turned(Turn::Caller | Turn::Target) => {}
             }
         }
     }
 
     fn release<'a>(&self, judged: &'a Judged, parameters: &'a [Parameter]) -> Release<'a> {
-        Release {
-            session: self.facts.id,
-            text: &judged.text,
-            parameters,
-            epoch: self.policies.epoch(),
-        }
+        Release { session: self.facts.id, text: &judged.text, parameters, epoch: self.policies.epoch() }
     }
 
     pub(crate) fn next_decision(&mut self) -> DecisionId {
         let number = self.state.decisions;
         self.state.decisions += 1;
         self.presence.count_operation();
-        DecisionId {
-            session: self.facts.id,
-            number,
-        }
+        DecisionId { session: self.facts.id, number }
     }
 }
 
@@ -555,15 +459,9 @@ const SETTINGS: &str = "SELECT s.name, pg_catalog.current_setting('standard_conf
 fn host_opinion(verdict: Verdict, inference: &[ColumnUse]) -> Opinion {
     let mut findings = Vec::new();
     if !inference.is_empty() {
-        let mut finding = Finding::new(
-            "inference",
-            Severity::Info,
-            "protected columns decide what is answered",
-        );
-        finding.attributes = inference
-            .iter()
-            .map(|used| (used.column.to_string().into(), used.usage.name().into()))
-            .collect();
+        let mut finding = Finding::new("inference", Severity::Info, "protected columns decide what is answered");
+        finding.attributes =
+            inference.iter().map(|used| (used.column.to_string().into(), used.usage.name().into())).collect();
         findings.push(finding);
     }
     Opinion {

@@ -43,23 +43,15 @@ impl Filter {
         if treatments.iter().all(Treatment::is_keep) {
             return None;
         }
-        let columns =
-            treatments
-                .iter()
-                .zip(fields)
-                .enumerate()
-                .map(|(index, (treatment, field))| {
-                    let column = ColumnType::new(field.type_oid, mask_format(formats.of(index)))
-                        .with_typmod(field.typmod);
-                    Column {
-                        name: String::from_utf8_lossy(&field.name).into(),
-                        treatment: treatment.clone(),
-                        mask: ColumnMask::compile(treatment, column, context),
-                    }
-                });
-        Some(Self {
-            columns: columns.collect(),
-        })
+        let columns = treatments.iter().zip(fields).enumerate().map(|(index, (treatment, field))| {
+            let column = ColumnType::new(field.type_oid, mask_format(formats.of(index))).with_typmod(field.typmod);
+            Column {
+                name: String::from_utf8_lossy(&field.name).into(),
+                treatment: treatment.clone(),
+                mask: ColumnMask::compile(treatment, column, context),
+            }
+        });
+        Some(Self { columns: columns.collect() })
     }
 
     /// Appends the DataRow frame with its values treated, and counts the treated values that are not NULL.
@@ -72,10 +64,7 @@ impl Filter {
     ) -> Result<(), BadRow> {
         let row = DataRow::from_body(body)?;
         if row.len() != self.columns.len() {
-            return Err(BadRow::Columns {
-                row: row.len(),
-                described: self.columns.len(),
-            });
+            return Err(BadRow::Columns { row: row.len(), described: self.columns.len() });
         }
         out.reserve(body.len() + frame::HEADER_BYTES);
         let mut treated = RowWriter::begin(out);
@@ -148,37 +137,19 @@ mod tests {
     fn filter(treatments: &[Treatment], fields: &[OwnedField]) -> Option<Filter> {
         let key = MaskKey::new([7; 32]);
         let detector = Arc::new(Detector::new().expect("the patterns compile"));
-        let context = Context {
-            key: &key,
-            detector: &detector,
-            year: 2026,
-        };
+        let context = Context { key: &key, detector: &detector, year: 2026 };
         Filter::compile(treatments, fields, &ResultFormats::default(), &context)
     }
 
     #[test]
     fn treated_values_change_and_kept_ones_do_not() {
         let fields = [field("id", 20), field("ssn", 25), field("born", 1082)];
-        let treatments = [
-            Treatment::Keep,
-            Treatment::Mask(Masker::Redact),
-            Treatment::Mask(Masker::Year),
-        ];
+        let treatments = [Treatment::Keep, Treatment::Mask(Masker::Redact), Treatment::Mask(Masker::Year)];
         let filter = filter(&treatments, &fields).expect("two columns are treated");
         let row = frame_of(&[Some(b"17"), Some(b"123-45-6789"), Some(b"1980-06-15")]);
         let (mut out, mut counts) = (BytesMut::new(), [0; 3]);
-        filter
-            .row(
-                &row[frame::HEADER_BYTES..],
-                &mut out,
-                &mut Vec::new(),
-                &mut counts,
-            )
-            .expect("a whole row");
-        assert_eq!(
-            out,
-            frame_of(&[Some(b"17"), Some(b"[redacted]"), Some(b"1980-01-01")])
-        );
+        filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut counts).expect("a whole row");
+        assert_eq!(out, frame_of(&[Some(b"17"), Some(b"[redacted]"), Some(b"1980-01-01")]));
         assert_eq!(counts, [0, 1, 1]);
     }
 
@@ -186,23 +157,11 @@ mod tests {
     fn a_row_that_does_not_fit_is_refused_and_all_keep_needs_no_filter() {
         let fields = [field("ssn", 25)];
         assert!(filter(&[Treatment::Keep], &fields).is_none());
-        let filter =
-            filter(&[Treatment::Mask(Masker::Null)], &fields).expect("one column is treated");
+        let filter = filter(&[Treatment::Mask(Masker::Null)], &fields).expect("one column is treated");
         let row = frame_of(&[Some(b"a"), Some(b"b")]);
         let mut out = BytesMut::new();
-        let refused = filter.row(
-            &row[frame::HEADER_BYTES..],
-            &mut out,
-            &mut Vec::new(),
-            &mut [0],
-        );
-        assert!(matches!(
-            refused,
-            Err(BadRow::Columns {
-                row: 2,
-                described: 1
-            })
-        ));
+        let refused = filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut [0]);
+        assert!(matches!(refused, Err(BadRow::Columns { row: 2, described: 1 })));
         assert!(out.is_empty());
     }
 }

@@ -37,8 +37,7 @@ impl Session {
                 self.target.outbox.push(piece);
                 continue;
             }
-            let head = frame::head(&self.caller.inbox)
-                .map_err(|error| End::malformed(error.to_string()))?;
+            let head = frame::head(&self.caller.inbox).map_err(|error| End::malformed(error.to_string()))?;
             let Some(head) = head else { break };
             if head.tag == tag::COPY_DATA {
                 // Data is not looked at: what it goes into was ruled on with the statement.
@@ -46,14 +45,8 @@ impl Session {
                 continue;
             }
             if head.len > MESSAGE_BYTES_MAX {
-                let message = format!(
-                    "a message of {} bytes exceeds the limit of {MESSAGE_BYTES_MAX} bytes",
-                    head.len
-                );
-                return Err(End::fatal(
-                    "limit",
-                    Answer::new(sqlstate::LIMIT, Fault::Caller, message),
-                ));
+                let message = format!("a message of {} bytes exceeds the limit of {MESSAGE_BYTES_MAX} bytes", head.len);
+                return Err(End::fatal("limit", Answer::new(sqlstate::LIMIT, Fault::Caller, message)));
             }
             if self.caller.inbox.len() < head.len {
                 break;
@@ -66,32 +59,19 @@ impl Session {
 
     async fn on_message(&mut self, tag: u8, bytes: Bytes) -> Result<(), End> {
         let body = bytes.slice(frame::HEADER_BYTES..);
-        let message =
-            Message::parse(tag, &body).map_err(|error| End::malformed(error.to_string()))?;
+        let message = Message::parse(tag, &body).map_err(|error| End::malformed(error.to_string()))?;
         if !matches!(message, Message::Password(_)) {
             self.record_request(&bytes)?;
         }
-        if self.state.skips_to_sync
-            && !matches!(
-                message,
-                Message::Sync | Message::Terminate | Message::Query(_)
-            )
-        {
+        if self.state.skips_to_sync && !matches!(message, Message::Sync | Message::Terminate) {
             return Ok(());
         }
-        if self.state.copies_in
-            && !matches!(
-                message,
-                Message::CopyDone | Message::CopyFail(_) | Message::Terminate
-            )
-        {
+        if self.state.copies_in && !matches!(message, Message::CopyDone | Message::CopyFail(_) | Message::Terminate) {
             return match message {
                 // libpq sends these without noticing that its command was a COPY; the server ignores them.
                 Message::Sync | Message::Flush => {
-                    {
                     self.target.outbox.push(BytesMut::from(bytes));
                     Ok(())
-                }
                 }
                 _ => Err(End::malformed("only COPY data belongs into a COPY")),
             };
@@ -128,22 +108,17 @@ impl Session {
                 self.substitute_query(answer)
             }
             Message::Terminate => Err(End::Terminated),
-            Message::CopyData(_) | Message::Password(_) => {
-                Err(End::malformed("a message that does not belong here"))
-            }
+            Message::CopyData(_) | Message::Password(_) => Err(End::malformed("a message that does not belong here")),
         }
     }
 
     fn forward(&mut self, bytes: &Bytes, owed: Owed) {
-        self.target
-            .outbox
-            .append(|out| out.extend_from_slice(bytes));
+        self.target.outbox.append(|out| out.extend_from_slice(bytes));
         self.owed.push(owed);
     }
 
     async fn on_query(&mut self, query: frontend::Query<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
-        self.state.skips_to_sync = false;
         let judged = self.understand(query.sql).await?;
         if let Some(reason) = self.own_setting(&judged) {
             return self.answer_own_setting(reason);
@@ -155,10 +130,7 @@ impl Session {
             Ruling::Released(id, _) => (id, judged),
             Ruling::Allow(decision) => {
                 let id = self.next_decision();
-                match self
-                    .record_before_forward(id, &judged, &parameters, &decision)
-                    .await
-                {
+                match self.record_before_forward(id, &judged, &parameters, &decision).await {
                     Ok(()) => (id, judged),
                     Err(answer) => return self.substitute_query(answer),
                 }
@@ -197,13 +169,11 @@ impl Session {
             return None;
         };
         match statement.session.as_slice() {
-            [
-                SessionEffect::Set {
-                    name,
-                    value: SetValue::Constant(values),
-                    ..
-                },
-            ] if &**name == "grille.reason" && self.owed.is_empty() => values.first().cloned(),
+            [SessionEffect::Set { name, value: SetValue::Constant(values), .. }]
+                if &**name == "grille.reason" && self.owed.is_empty() =>
+            {
+                values.first().cloned()
+            }
             _ => None,
         }
     }
@@ -215,23 +185,15 @@ impl Session {
             TransactionState::Open => grille_pg_codec::backend::TransactionStatus::Open,
             TransactionState::Failed => grille_pg_codec::backend::TransactionStatus::Failed,
         };
-        self.caller
-            .outbox
-            .put(|out| encode::command_complete(out, "SET"))?;
-        self.caller
-            .outbox
-            .append(|out| encode::ready_for_query(out, status));
+        self.caller.outbox.put(|out| encode::command_complete(out, "SET"))?;
+        self.caller.outbox.append(|out| encode::ready_for_query(out, status));
         Ok(())
     }
 
     async fn on_parse(&mut self, parse: frontend::Parse<'_>, bytes: &Bytes) -> Result<(), End> {
         self.state.in_pipeline = true;
         if parse.name == OWN_NAME {
-            return self.refuse_in_pipeline(Answer::new(
-                sqlstate::REFUSED,
-                Fault::Caller,
-                "this name is Grille's own",
-            ));
+            return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, "this name is Grille's own"));
         }
         let judged = self.understand(parse.sql).await?;
         let none = no_parameters();
@@ -257,11 +219,7 @@ impl Session {
         let Some(prepared) = self.prepared(bind.statement) else {
             let name = String::from_utf8_lossy(bind.statement);
             let message = format!("prepared statement \"{name}\" does not exist");
-            return self.refuse_in_pipeline(Answer::new(
-                sqlstate::NO_STATEMENT,
-                Fault::Caller,
-                message,
-            ));
+            return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
         };
         let parameters = parameters(&bind, &prepared)?;
         // What was true at Parse may not be true any more.
@@ -275,11 +233,7 @@ impl Session {
             prepared
         } else {
             let parameter_types = prepared.parameter_types.clone();
-            Arc::new(Prepared {
-                judged,
-                parameter_types,
-                columns: Mutex::new(prepared.columns.lock().clone()),
-            })
+            Arc::new(Prepared { judged, parameter_types, columns: Mutex::new(prepared.columns.lock().clone()) })
         };
         let portal = Portal {
             prepared,
@@ -309,11 +263,7 @@ impl Session {
                 None => {
                     let name = String::from_utf8_lossy(name);
                     let message = format!("prepared statement \"{name}\" does not exist");
-                    return self.refuse_in_pipeline(Answer::new(
-                        sqlstate::NO_STATEMENT,
-                        Fault::Caller,
-                        message,
-                    ));
+                    return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
                 }
             },
             Target::Portal(name) => match self.portals.get(name).map(Arc::clone) {
@@ -335,11 +285,7 @@ impl Session {
         Ok(())
     }
 
-    async fn on_execute(
-        &mut self,
-        execute: frontend::Execute<'_>,
-        bytes: &Bytes,
-    ) -> Result<(), End> {
+    async fn on_execute(&mut self, execute: frontend::Execute<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
         self.state.in_pipeline = true;
         let Some(portal) = self.portals.get(execute.portal).map(Arc::clone) else {
@@ -355,10 +301,7 @@ impl Session {
                     Err(answer) => return self.refuse_in_pipeline(answer),
                 };
                 let id = self.next_decision();
-                if let Err(answer) = self
-                    .record_before_forward(id, &judged, &portal.parameters, &decision)
-                    .await
-                {
+                if let Err(answer) = self.record_before_forward(id, &judged, &portal.parameters, &decision).await {
                     return self.refuse_in_pipeline(answer);
                 }
                 id
@@ -374,10 +317,7 @@ impl Session {
     }
 
     /// The decision of the Bind, if the policies are still those; else a new one.
-    async fn decision_now(
-        &mut self,
-        portal: &Arc<Portal>,
-    ) -> Result<Result<Decision, Answer>, End> {
+    async fn decision_now(&mut self, portal: &Arc<Portal>) -> Result<Result<Decision, Answer>, End> {
         if self.path.services.evaluator.epoch() == portal.decision.epoch {
             return Ok(Ok(portal.decision.clone()));
         }
@@ -385,36 +325,25 @@ impl Session {
         let decision = self.consult(&judged, &portal.parameters).await;
         match decision.verdict {
             Verdict::Allow => Ok(Ok(decision)),
-            Verdict::Block(_) | Verdict::Review(_) => Ok(Err(self
-                .refuse(&judged, &portal.parameters, &decision)
-                .await)),
+            Verdict::Block(_) | Verdict::Review(_) => {
+                Ok(Err(self.refuse(&judged, &portal.parameters, &decision).await))
+            }
         }
     }
 
     /// Makes sure that the rows of a treated result will be understood: their columns are asked for if nobody has.
     /// A statement that writes is only executed once the plan for its rows stands, so that it cannot fail after the
     /// effect.
-    async fn shape_before_execute(
-        &mut self,
-        name: &[u8],
-        portal: &Arc<Portal>,
-    ) -> Result<Result<(), Answer>, End> {
+    async fn shape_before_execute(&mut self, name: &[u8], portal: &Arc<Portal>) -> Result<Result<(), Answer>, End> {
         let judged = &portal.prepared.judged;
         if !judged.has_treatments() || portal.filter.lock().is_some() {
             return Ok(Ok(()));
         }
         if portal.prepared.columns.lock().is_none() {
-            self.target
-                .outbox
-                .put(|out| encode::describe(out, Target::Portal(name)))?;
-            self.owed
-                .push(Owed::Own(Own::Describe(Arc::clone(&portal.prepared))));
+            self.target.outbox.put(|out| encode::describe(out, Target::Portal(name)))?;
+            self.owed.push(Owed::Own(Own::Describe(Arc::clone(&portal.prepared))));
         }
-        if !judged
-            .statements()
-            .iter()
-            .any(|statement| statement.has_result_and_writes)
-        {
+        if !judged.statements().iter().any(|statement| statement.has_result_and_writes) {
             return Ok(Ok(()));
         }
         self.finish_own(false).await?;
@@ -440,9 +369,7 @@ impl Session {
         decision: &Decision,
     ) -> Result<(), Answer> {
         let recorded = match self.record_decision(id, judged, parameters, decision, None) {
-            Ok(position) if self.path.services.is_strict || judged.may_write() => {
-                self.durable(position).await
-            }
+            Ok(position) if self.path.services.is_strict || judged.may_write() => self.durable(position).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
@@ -456,9 +383,7 @@ impl Session {
     fn substitute_query(&mut self, answer: Answer) -> Result<(), End> {
         self.statements.remove(b"");
         self.state.in_pipeline = false;
-        self.target
-            .outbox
-            .put(|out| encode::query(out, SUBSTITUTE))?;
+        self.target.outbox.put(|out| encode::query(out, SUBSTITUTE))?;
         self.owed.push(Owed::RefusedQuery(Box::new(answer)));
         Ok(())
     }
@@ -468,9 +393,7 @@ impl Session {
         if name.is_empty() {
             self.statements.remove(b"");
         }
-        self.target
-            .outbox
-            .put(|out| encode::parse(out, name, SUBSTITUTE, &[]))?;
+        self.target.outbox.put(|out| encode::parse(out, name, SUBSTITUTE, &[]))?;
         self.owed.push(Owed::RefusedParse(Box::new(answer)));
         self.state.skips_to_sync = true;
         Ok(())
@@ -481,19 +404,14 @@ impl Session {
     fn refuse_in_pipeline(&mut self, answer: Answer) -> Result<(), End> {
         let name = format!("grille refused {}", self.state.substitutes);
         self.state.substitutes += 1;
-        self.target
-            .outbox
-            .put(|out| encode::parse(out, name.as_bytes(), SUBSTITUTE, &[]))?;
+        self.target.outbox.put(|out| encode::parse(out, name.as_bytes(), SUBSTITUTE, &[]))?;
         self.owed.push(Owed::RefusedParse(Box::new(answer)));
         self.state.skips_to_sync = true;
         Ok(())
     }
 
     fn no_portal(&mut self, name: &[u8]) -> Result<(), End> {
-        let message = format!(
-            "portal \"{}\" does not exist",
-            String::from_utf8_lossy(name)
-        );
+        let message = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
         self.refuse_in_pipeline(Answer::new(sqlstate::NO_PORTAL, Fault::Caller, message))
     }
 
@@ -525,15 +443,11 @@ fn parameters(bind: &frontend::Bind<'_>, prepared: &Prepared) -> Result<Arc<[Par
     if bind.values.is_empty() {
         return Ok(no_parameters());
     }
-    let values = bind
-        .values
-        .iter()
-        .enumerate()
-        .map(|(index, value)| Parameter {
-            type_oid: prepared.parameter_types.get(index).copied().unwrap_or(0),
-            is_binary: bind.formats.of(index) == Some(grille_pg_codec::Format::Binary),
-            value: value.map(Arc::from),
-        });
+    let values = bind.values.iter().enumerate().map(|(index, value)| Parameter {
+        type_oid: prepared.parameter_types.get(index).copied().unwrap_or(0),
+        is_binary: bind.formats.of(index) == Some(grille_pg_codec::Format::Binary),
+        value: value.map(Arc::from),
+    });
     Ok(values.collect())
 }
 

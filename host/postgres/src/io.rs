@@ -32,11 +32,7 @@ pub(crate) enum Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_read(cx, buf),
@@ -45,11 +41,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_write(cx, buf),
@@ -91,10 +83,7 @@ impl Outbox {
     }
 
     /// The same for an encoder that may refuse; then nothing was appended.
-    pub(crate) fn put<E>(
-        &mut self,
-        write: impl FnOnce(&mut BytesMut) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn put<E>(&mut self, write: impl FnOnce(&mut BytesMut) -> Result<(), E>) -> Result<(), E> {
         let before = self.tail.len();
         let written = write(&mut self.tail);
         if written.is_err() {
@@ -164,13 +153,7 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(socket: Socket) -> Self {
-        Self {
-            socket,
-            inbox: BytesMut::new(),
-            outbox: Outbox::default(),
-            read_bytes: READ_BYTES_MIN,
-            is_ended: false,
-        }
+        Self { socket, inbox: BytesMut::new(), outbox: Outbox::default(), read_bytes: READ_BYTES_MIN, is_ended: false }
     }
 
     /// Reads once; at the end of the stream answers 0.
@@ -197,11 +180,7 @@ impl Wire {
             Poll::Ready(Ok(_)) => {
                 let read = self.inbox.len() - before;
                 self.is_ended |= read == 0;
-                self.read_bytes = if read >= self.read_bytes {
-                    READ_BYTES_MAX
-                } else {
-                    READ_BYTES_MIN
-                };
+                self.read_bytes = if read >= self.read_bytes { READ_BYTES_MAX } else { READ_BYTES_MIN };
                 Poll::Ready(Ok(read))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -229,11 +208,7 @@ pub(crate) enum Broken {
 }
 
 /// Writes what is queued on both sides and reads from whichever has something, unless its counterpart is full.
-pub(crate) async fn step(
-    caller: &mut Wire,
-    target: &mut Wire,
-    reads_caller: bool,
-) -> Result<Event, Broken> {
+pub(crate) async fn step(caller: &mut Wire, target: &mut Wire, reads_caller: bool) -> Result<Event, Broken> {
     poll_fn(|cx| {
         if let Poll::Ready(Err(error)) = caller.outbox.poll_write(&mut caller.socket, cx) {
             return Poll::Ready(Err(Broken::Caller(error)));

@@ -61,12 +61,7 @@ impl LiveSessions {
 
     /// Ends a session; the caller reads the reason. Answers whether there is such a session.
     pub fn end(&self, id: SessionId, reason: &str) -> bool {
-        self.order(
-            id,
-            Order::End {
-                reason: reason.into(),
-            },
-        )
+        self.order(id, Order::End { reason: reason.into() })
     }
 
     /// Ends all sessions.
@@ -78,13 +73,10 @@ impl LiveSessions {
     }
 
     pub(crate) fn order(&self, id: SessionId, order: Order) -> bool {
-        self.sessions
-            .lock()
-            .get(&id)
-            .is_some_and(|entry| match entry.orders.try_send(order) {
-                Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
-            })
+        self.sessions.lock().get(&id).is_some_and(|entry| match entry.orders.try_send(order) {
+            Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        })
     }
 
     /// Lists a session until the answer is dropped.
@@ -92,20 +84,8 @@ impl LiveSessions {
         let (orders, inbox) = mpsc::channel(ORDERS_MAX);
         let operations = Arc::new(AtomicU64::new(0));
         let id = facts.id;
-        self.sessions.lock().insert(
-            id,
-            Entry {
-                facts,
-                operations: Arc::clone(&operations),
-                orders,
-            },
-        );
-        Presence {
-            sessions: Arc::clone(self),
-            id,
-            orders: inbox,
-            operations,
-        }
+        self.sessions.lock().insert(id, Entry { facts, operations: Arc::clone(&operations), orders });
+        Presence { sessions: Arc::clone(self), id, orders: inbox, operations }
     }
 }
 

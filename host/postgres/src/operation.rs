@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use grille_policy::{Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
-    AnalyseError, Analysis, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan,
-    SessionEffect, SessionNames, Settings, StatementInfo, analyse, protect, scope,
+    AnalyseError, Analysis, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect, SessionNames,
+    Settings, StatementInfo, analyse, protect, scope,
 };
 
 use crate::route::Route;
@@ -48,11 +48,7 @@ pub(crate) struct Judged {
 }
 
 impl View {
-    pub(crate) fn new(
-        catalog: Arc<Catalog>,
-        route: &Route,
-        protection: Option<Protection>,
-    ) -> Self {
+    pub(crate) fn new(catalog: Arc<Catalog>, route: &Route, protection: Option<Protection>) -> Self {
         Self {
             catalog,
             settings: Settings::default(),
@@ -94,8 +90,7 @@ impl View {
         if self.judged.len() >= JUDGED_MAX {
             self.judged.clear();
         }
-        self.judged
-            .insert(Arc::clone(&judged.text), Arc::clone(judged));
+        self.judged.insert(Arc::clone(&judged.text), Arc::clone(judged));
     }
 
     /// Works out what a text means. Pure: the same view and text give the same answer.
@@ -106,13 +101,7 @@ impl View {
             Err(error) => return self.unparsed(text, &error),
         };
         let facts = self.names.facts(&analysis);
-        let mut judged = Judged {
-            text,
-            facts,
-            analysis: None,
-            guarded: None,
-            refusal: None,
-        };
+        let mut judged = Judged { text, facts, analysis: None, guarded: None, refusal: None };
         if let Err(refusal) = scope(&analysis, catalog, &self.scope) {
             judged.refusal = Some(finding(&refusal));
         } else if let (Some(protection), Some(protected)) = (&self.protection, &self.protected) {
@@ -137,51 +126,29 @@ impl View {
             let message = format!("the statement cannot be understood, so it is not sent: {error}");
             Finding::new("not-understood", Severity::Medium, message)
         });
-        Judged {
-            text,
-            facts: Arc::new(facts),
-            analysis: None,
-            guarded: None,
-            refusal,
-        }
+        Judged { text, facts: Arc::new(facts), analysis: None, guarded: None, refusal }
     }
 }
 
 impl Judged {
     /// A text that must not be sent whatever it means.
     pub(crate) fn refused(text: Arc<str>, refusal: Finding) -> Self {
-        let facts = StatementFacts {
-            effects: vec![Effect::Unknown],
-            ..StatementFacts::default()
-        };
-        Self {
-            text,
-            facts: Arc::new(facts),
-            analysis: None,
-            guarded: None,
-            refusal: Some(refusal),
-        }
+        let facts = StatementFacts { effects: vec![Effect::Unknown], ..StatementFacts::default() };
+        Self { text, facts: Arc::new(facts), analysis: None, guarded: None, refusal: Some(refusal) }
     }
 
     pub(crate) fn statements(&self) -> &[StatementInfo] {
-        self.analysis
-            .as_ref()
-            .map_or(&[], |analysis| &analysis.statements)
+        self.analysis.as_ref().map_or(&[], |analysis| &analysis.statements)
     }
 
     /// Names that the catalog does not know: it may be stale.
     pub(crate) fn misses_names(&self) -> bool {
-        self.analysis
-            .as_ref()
-            .is_some_and(|analysis| !analysis.missing.is_empty())
+        self.analysis.as_ref().is_some_and(|analysis| !analysis.missing.is_empty())
     }
 
     /// Whether anything but reading may happen: such a record reaches the disk before the statement leaves.
     pub(crate) fn may_write(&self) -> bool {
-        self.facts
-            .effects
-            .iter()
-            .any(|effect| !matches!(effect, Effect::Read | Effect::Session))
+        self.facts.effects.iter().any(|effect| !matches!(effect, Effect::Read | Effect::Session))
     }
 
     /// Whether the meaning hangs on prepared statements or cursors, or changes them.
@@ -189,25 +156,18 @@ impl Judged {
         self.session_effects().any(|effect| {
             !matches!(
                 effect,
-                SessionEffect::Begin
-                    | SessionEffect::Commit
-                    | SessionEffect::Rollback
-                    | SessionEffect::Set { .. }
+                SessionEffect::Begin | SessionEffect::Commit | SessionEffect::Rollback | SessionEffect::Set { .. }
             )
         })
     }
 
     pub(crate) fn session_effects(&self) -> impl Iterator<Item = &SessionEffect> {
-        self.statements()
-            .iter()
-            .flat_map(|statement| &statement.session)
+        self.statements().iter().flat_map(|statement| &statement.session)
     }
 
     /// Whether the target's error texts may quote protected values.
     pub(crate) fn touches_protected(&self) -> bool {
-        self.guarded
-            .as_ref()
-            .is_some_and(|guarded| guarded.touches_protected)
+        self.guarded.as_ref().is_some_and(|guarded| guarded.touches_protected)
     }
 
     /// What happens to one statement's rows; none outside masked sessions.
@@ -217,9 +177,7 @@ impl Judged {
 
     /// Whether any of its results has values to treat.
     pub(crate) fn has_treatments(&self) -> bool {
-        self.guarded
-            .as_ref()
-            .is_some_and(|guarded| guarded.statements.iter().any(|plan| !plan.is_keep()))
+        self.guarded.as_ref().is_some_and(|guarded| guarded.statements.iter().any(|plan| !plan.is_keep()))
     }
 }
 

@@ -109,11 +109,7 @@ impl PostgresPath {
 
     /// Serves one connection until it ends. Never panics on what it reads; a fault ends this connection alone.
     pub async fn serve(self: Arc<Self>, listener: Arc<Listener>, connection: Connection) {
-        let Connection {
-            stream,
-            peer,
-            admission,
-        } = connection;
+        let Connection { stream, peer, admission } = connection;
         let login = async {
             let arrival = accept(stream, listener.tls.as_ref()).await?;
             match arrival {
@@ -126,11 +122,7 @@ impl PostgresPath {
                 Arrival::Startup(mut hello) => {
                     let Admission::Admitted(permit) = admission else {
                         return Err(Rejected::told(
-                            Answer::new(
-                                sqlstate::FULL,
-                                Fault::Gateway,
-                                "too many connections; try again later",
-                            ),
+                            Answer::new(sqlstate::FULL, Fault::Gateway, "too many connections; try again later"),
                             hello.wire,
                         ));
                     };
@@ -148,9 +140,7 @@ impl PostgresPath {
                 return;
             }
         };
-        let opened = self
-            .open(&listener, &peer.to_string(), &hello, &token)
-            .await;
+        let opened = self.open(&listener, &peer.to_string(), &hello, &token).await;
         drop(token);
         permit.authenticated();
         let welcomed = opened.and_then(|opened| {
@@ -158,19 +148,10 @@ impl PostgresPath {
             Ok(opened)
         });
         match welcomed {
-            Ok(opened) => {
-                Session::new(Arc::clone(&self), opened, hello.wire)
-                    .run()
-                    .await
-            }
+            Ok(opened) => Session::new(Arc::clone(&self), opened, hello.wire).run().await,
             Err(answer) => {
                 tracing::info!(listener = %listener.name, %peer, sqlstate = answer.sqlstate, "no session: {}", answer.message);
-                reject(
-                    Rejected::told(answer, hello.wire),
-                    &listener.name,
-                    &peer.to_string(),
-                )
-                .await;
+                reject(Rejected::told(answer, hello.wire), &listener.name, &peer.to_string()).await;
             }
         }
     }
@@ -183,22 +164,11 @@ impl PostgresPath {
         hello: &Hello,
         token: &str,
     ) -> Result<Box<Opened>, Answer> {
-        let asked = hello
-            .parameter("database")
-            .or_else(|| hello.parameter("user"))
-            .unwrap_or_default()
-            .to_owned();
+        let asked = hello.parameter("database").or_else(|| hello.parameter("user")).unwrap_or_default().to_owned();
         let subject = match self.services.verifier.verify(token).await {
             Ok(subject) => Arc::new(subject),
             Err(denied) => {
-                return Err(self.deny(
-                    listener,
-                    peer,
-                    &asked,
-                    None,
-                    bad_token(&denied),
-                    &denied.to_string(),
-                ));
+                return Err(self.deny(listener, peer, &asked, None, bad_token(&denied), &denied.to_string()));
             }
         };
         let routes = self.services.routes.load_full();
@@ -207,14 +177,7 @@ impl PostgresPath {
             Ok(route) => route,
             Err(none) => {
                 let reason = none.to_string();
-                return Err(self.deny(
-                    listener,
-                    peer,
-                    &asked,
-                    Some(&subject),
-                    no_route(&none),
-                    &reason,
-                ));
+                return Err(self.deny(listener, peer, &asked, Some(&subject), no_route(&none), &reason));
             }
         };
         let facts = Arc::new(facts(listener, peer, hello, &subject, &route)?);
@@ -229,16 +192,8 @@ impl PostgresPath {
             return Err(self.deny(listener, peer, &asked, Some(&subject), answer, &message));
         }
         let is_masked = opened.policies.protection().is_some();
-        let parameters = upstream_parameters(&hello.parameters, is_masked).map_err(|answer| {
-            self.deny(
-                listener,
-                peer,
-                &asked,
-                Some(&subject),
-                answer.clone(),
-                &answer.message,
-            )
-        })?;
+        let parameters = upstream_parameters(&hello.parameters, is_masked)
+            .map_err(|answer| self.deny(listener, peer, &asked, Some(&subject), answer.clone(), &answer.message))?;
         let mut open = SessionOpen::new(&facts);
         open.decision = Some(std::borrow::Cow::Borrowed(&opened.decision));
         open.masked = is_masked;
@@ -260,24 +215,12 @@ impl PostgresPath {
             }
         };
         let presence = self.live.enter(Arc::clone(&facts));
-        let key = self.cancel_keys.mint(facts.id).ok_or_else(|| {
-            Answer::new(
-                sqlstate::FULL,
-                Fault::Gateway,
-                "no cancel key could be made; try again",
-            )
-        })?;
+        let key = self
+            .cancel_keys
+            .mint(facts.id)
+            .ok_or_else(|| Answer::new(sqlstate::FULL, Fault::Gateway, "no cancel key could be made; try again"))?;
         let lifetime = lifetime(&subject, &route);
-        Ok(Box::new(Opened {
-            facts,
-            route,
-            upstream,
-            key,
-            presence,
-            policies: opened.policies,
-            log,
-            lifetime,
-        }))
+        Ok(Box::new(Opened { facts, route, upstream, key, presence, policies: opened.policies, log, lifetime }))
     }
 
     /// Records that somebody was turned away.
@@ -306,11 +249,7 @@ impl PostgresPath {
 
     /// What compiling a treatment needs.
     pub(crate) fn mask_context(&self) -> Context<'_> {
-        Context {
-            key: &self.services.mask_key,
-            detector: &self.services.detector,
-            year: this_year(),
-        }
+        Context { key: &self.services.mask_key, detector: &self.services.detector, year: this_year() }
     }
 }
 
@@ -355,24 +294,14 @@ impl ProtectedSets {
 async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
     let wire = &mut hello.wire;
     if hello.version.major != 3 {
-        let answer = Answer::new(
-            sqlstate::UNSUPPORTED,
-            Fault::Caller,
-            "only protocol version 3 is spoken here",
-        );
+        let answer = Answer::new(sqlstate::UNSUPPORTED, Fault::Caller, "only protocol version 3 is spoken here");
         return Err(Rejected::Told(answer, None));
     }
-    let unknown: Vec<&str> = hello
-        .parameters
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .filter(|name| name.starts_with("_pq_."))
-        .collect();
+    let unknown: Vec<&str> =
+        hello.parameters.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("_pq_.")).collect();
     if hello.version > Version::V3_0 || !unknown.is_empty() {
         wire.outbox
-            .put(|out| {
-                encode::negotiate_protocol_version(out, Version::V3_0, unknown.iter().copied())
-            })
+            .put(|out| encode::negotiate_protocol_version(out, Version::V3_0, unknown.iter().copied()))
             .map_err(|_| Rejected::Silent("protocol options that cannot be named"))?;
     }
     wire.outbox
@@ -380,8 +309,7 @@ async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
         .map_err(|_| Rejected::Silent("no question could be written"))?;
     wire.flush().await?;
     loop {
-        let head = frame::head(&wire.inbox)
-            .map_err(|_| Rejected::Silent("a malformed password message"))?;
+        let head = frame::head(&wire.inbox).map_err(|_| Rejected::Silent("a malformed password message"))?;
         if let Some(head) = head {
             if head.tag != tag::frontend::PASSWORD || head.body_len() > frame::PASSWORD_MAX {
                 return Err(Rejected::Silent("no password message"));
@@ -390,9 +318,7 @@ async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
                 let message = wire.inbox.split_to(head.len);
                 let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
                 let malformed = |_| Rejected::Silent("a malformed password message");
-                let Message::Password(password) =
-                    Message::parse(head.tag, body).map_err(malformed)?
-                else {
+                let Message::Password(password) = Message::parse(head.tag, body).map_err(malformed)? else {
                     return Err(Rejected::Silent("no password message"));
                 };
                 let text = password.text().map_err(malformed)?;
@@ -412,13 +338,7 @@ fn facts(
     subject: &Arc<Subject>,
     route: &Route,
 ) -> Result<SessionFacts, Answer> {
-    let no_random = |_| {
-        Answer::new(
-            sqlstate::FULL,
-            Fault::Gateway,
-            "the system gave no random bytes; try again",
-        )
-    };
+    let no_random = |_| Answer::new(sqlstate::FULL, Fault::Gateway, "the system gave no random bytes; try again");
     let mut random = [0; 4];
     aws_lc_rs::rand::fill(&mut random).map_err(no_random)?;
     Ok(SessionFacts {
@@ -426,17 +346,10 @@ fn facts(
         subject: Arc::clone(subject),
         target: Arc::clone(&route.target.name),
         protocol: "postgres".into(),
-        roles: route
-            .roles
-            .iter()
-            .map(|role| Arc::clone(&role.name))
-            .collect(),
+        roles: route.roles.iter().map(|role| Arc::clone(&role.name)).collect(),
         listener: Arc::clone(&listener.name),
         peer: peer.into(),
-        client: hello
-            .parameter("application_name")
-            .unwrap_or_default()
-            .into(),
+        client: hello.parameter("application_name").unwrap_or_default().into(),
         tls: hello.tls.clone(),
     })
 }
@@ -446,11 +359,7 @@ fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<()
     let written = hello.wire.outbox.put(|out| {
         encode::authentication_ok(out)?;
         for (name, value) in &upstream.parameters {
-            encode::parameter_status(
-                out,
-                &String::from_utf8_lossy(name),
-                &String::from_utf8_lossy(value),
-            )?;
+            encode::parameter_status(out, &String::from_utf8_lossy(name), &String::from_utf8_lossy(value))?;
         }
         encode::backend_key_data(out, key.pid, &key.secret)?;
         encode::ready_for_query(out, TransactionStatus::Idle);
@@ -465,15 +374,12 @@ fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<()
 /// min(token, role, absolute).
 fn lifetime(subject: &Subject, route: &Route) -> Duration {
     let token = Duration::from_secs(subject.expires_at.saturating_sub(unix_ms() / 1000));
-    token
-        .min(route.max_session().unwrap_or(SESSION_MAX))
-        .min(SESSION_MAX)
+    token.min(route.max_session().unwrap_or(SESSION_MAX)).min(SESSION_MAX)
 }
 
 fn bad_token(denied: &Denied) -> Answer {
-    Answer::new(sqlstate::BAD_TOKEN, Fault::Caller, denied.caller_text()).with_hint(
-        "give an access token as the password, for example with `grille token` or PGPASSWORD",
-    )
+    Answer::new(sqlstate::BAD_TOKEN, Fault::Caller, denied.caller_text())
+        .with_hint("give an access token as the password, for example with `grille token` or PGPASSWORD")
 }
 
 fn no_route(none: &NoRoute) -> Answer {
@@ -506,9 +412,7 @@ async fn reject(rejected: Rejected, listener: &str, peer: &str) {
 }
 
 fn unix_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 

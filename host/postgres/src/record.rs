@@ -6,8 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use grille_ledger::{
-    DecisionRecord, Direction, MaskedColumn, Outcome, Position, Record, RecordedParameter,
-    Unwritable,
+    DecisionRecord, Direction, MaskedColumn, Outcome, Position, Record, RecordedParameter, Unwritable,
 };
 use grille_policy::{Decision, DecisionId, Fault, Parameter, RequestId};
 
@@ -63,11 +62,7 @@ impl Session {
     /// Writes down how an operation ended, before the caller learns of it.
     pub(crate) fn record_outcome(&mut self, running: &Running) -> Result<(), End> {
         let masked = running.masked.iter().flat_map(|(filter, counts)| {
-            let treated = filter
-                .columns
-                .iter()
-                .zip(counts)
-                .filter(|(column, _)| !column.is_keep());
+            let treated = filter.columns.iter().zip(counts).filter(|(column, _)| !column.is_keep());
             treated.map(|(column, count)| MaskedColumn {
                 column: Cow::Borrowed(&*column.name),
                 treatment: Cow::Owned(column.treatment.to_string()),
@@ -92,11 +87,7 @@ impl Session {
             return Ok(());
         }
         let result = self.results;
-        self.recorded(|session| {
-            session
-                .log
-                .record_bytes(Direction::FromCaller, result, 0, bytes)
-        })
+        self.recorded(|session| session.log.record_bytes(Direction::FromCaller, result, 0, bytes))
     }
 
     /// What the caller is about to see.
@@ -105,11 +96,7 @@ impl Session {
             return Ok(());
         }
         let result = self.results;
-        self.recorded(|session| {
-            session
-                .log
-                .record_bytes(Direction::ToCaller, result, rows, bytes)
-        })
+        self.recorded(|session| session.log.record_bytes(Direction::ToCaller, result, rows, bytes))
     }
 
     /// Everything that was recorded reaches the file, so that it may leave.
@@ -117,10 +104,7 @@ impl Session {
         self.recorded(|session| session.log.flush().map(|_| ()))
     }
 
-    fn recorded(
-        &mut self,
-        write: impl FnOnce(&mut Self) -> Result<(), Unwritable>,
-    ) -> Result<(), End> {
+    fn recorded(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Unwritable>) -> Result<(), End> {
         write(self).map_err(|error| {
             tracing::error!(session = %self.facts.id, %error, "the session ends because it cannot be recorded");
             End::unrecorded()
@@ -131,9 +115,7 @@ impl Session {
     pub(crate) fn abandon_owed(&mut self) {
         let owed: Vec<_> = self.owed.drain().collect();
         for one in owed {
-            if let crate::replies::Owed::Query(mut running)
-            | crate::replies::Owed::Execute(mut running) = one
-            {
+            if let crate::replies::Owed::Query(mut running) | crate::replies::Owed::Execute(mut running) = one {
                 running.sqlstate.get_or_insert_with(|| "08006".to_owned());
                 if self.record_outcome(&running).is_err() {
                     return;
@@ -146,9 +128,7 @@ impl Session {
 fn recorded_parameter(parameter: &Parameter) -> RecordedParameter<'_> {
     match &parameter.value {
         None => RecordedParameter::Null,
-        Some(value) if value.len() > PARAMETER_BYTES_MAX => {
-            RecordedParameter::Omitted(value.len() as u64)
-        }
+        Some(value) if value.len() > PARAMETER_BYTES_MAX => RecordedParameter::Omitted(value.len() as u64),
         Some(value) if parameter.is_binary => RecordedParameter::binary(parameter.type_oid, value),
         Some(value) => match std::str::from_utf8(value) {
             Ok(text) => RecordedParameter::Text(Cow::Borrowed(text)),

@@ -69,11 +69,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn new(
-        decision: DecisionId,
-        judged: Arc<Judged>,
-        portal: Option<Arc<Portal>>,
-    ) -> Self {
+    pub(crate) fn new(decision: DecisionId, judged: Arc<Judged>, portal: Option<Arc<Portal>>) -> Self {
         Self {
             decision,
             judged,
@@ -145,12 +141,7 @@ impl Replies {
         let skipped = self
             .queue
             .iter()
-            .position(|owed| {
-                matches!(
-                    owed,
-                    Owed::Sync | Owed::Own(Own::Sync) | Owed::Query(_) | Owed::RefusedQuery(_)
-                )
-            })
+            .position(|owed| matches!(owed, Owed::Sync | Owed::Own(Own::Sync)))
             .unwrap_or(self.queue.len());
         self.queue.drain(..skipped).rev().collect()
     }
@@ -158,8 +149,7 @@ impl Replies {
     /// COPY FROM STDIN in the extended protocol: a Sync that the server reads before the end of the data is ignored.
     pub(crate) fn drop_syncs_behind_copy(&mut self) {
         let mut first = true;
-        self.queue
-            .retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
+        self.queue.retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
     }
 
     /// Everything that was forwarded and got no complete answer.

@@ -3,13 +3,9 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use grille_pg_codec::backend::{
-    CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field,
-};
+use grille_pg_codec::backend::{CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field};
 use grille_pg_codec::{frame, tag::backend as tag};
-use grille_policy::{
-    Certainty, Fault, Masker, ResultColumn, ResultShape, TransactionState, Treatment, Verdict, join,
-};
+use grille_policy::{Certainty, Fault, Masker, ResultColumn, ResultShape, TransactionState, Treatment, Verdict, join};
 use grille_sql::{RowPlan, SessionEffect};
 
 use crate::catalog::text_row;
@@ -32,23 +28,13 @@ impl Session {
             if self.pass_run()? {
                 continue;
             }
-            let head = frame::head(&self.target.inbox)
-                .map_err(|_| End::misbehaved("an impossible length"))?;
+            let head = frame::head(&self.target.inbox).map_err(|_| End::misbehaved("an impossible length"))?;
             let Some(head) = head else { break };
-            let max = if matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA) {
-                ROW_BYTES_MAX
-            } else {
-                MESSAGE_BYTES_MAX
-            };
+            let max =
+                if matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA) { ROW_BYTES_MAX } else { MESSAGE_BYTES_MAX };
             if head.len > max {
-                let message = format!(
-                    "a message of {} bytes cannot be treated, the limit is {max} bytes",
-                    head.len
-                );
-                return Err(End::fatal(
-                    "limit",
-                    Answer::new(sqlstate::LIMIT, Fault::Target, message),
-                ));
+                let message = format!("a message of {} bytes cannot be treated, the limit is {max} bytes", head.len);
+                return Err(End::fatal("limit", Answer::new(sqlstate::LIMIT, Fault::Target, message)));
             }
             if self.target.inbox.len() < head.len {
                 break;
@@ -60,11 +46,7 @@ impl Session {
             let message = self.target.inbox.split_to(head.len);
             self.on_reply(head.tag, message).await?;
         }
-        if self.target.is_ended && self.target.inbox.is_empty() {
-            Err(End::TargetGone)
-        } else {
-            Ok(())
-        }
+        if self.target.is_ended { Err(End::TargetGone) } else { Ok(()) }
     }
 
     /// Passes the bytes at the front that nobody looks into: rows without a treatment, COPY data, the rest of a frame
@@ -75,11 +57,8 @@ impl Session {
         self.state.passing_down -= run;
         if self.passes_data() {
             while let Some(rest) = self.target.inbox.get(run..) {
-                let head =
-                    frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
-                let Some(head) =
-                    head.filter(|head| matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA))
-                else {
+                let head = frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
+                let Some(head) = head.filter(|head| matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA)) else {
                     break;
                 };
                 rows += u64::from(head.tag == tag::DATA_ROW);
@@ -108,9 +87,7 @@ impl Session {
     fn passes_data(&mut self) -> bool {
         let (masked, treats_copy) = (self.view.is_masked(), self.state.copy_out.is_some());
         self.owed.running().is_some_and(|running| {
-            running.cut.is_none()
-                && !treats_copy
-                && (!masked || (running.is_shaped && running.filter.is_none()))
+            running.cut.is_none() && !treats_copy && (!masked || (running.is_shaped && running.filter.is_none()))
         })
     }
 
@@ -144,10 +121,7 @@ impl Session {
             Ok(filter) => {
                 portal.filter.lock().clone_from(&filter);
                 self.start_rows(filter);
-                Ok(self
-                    .owed
-                    .running()
-                    .is_some_and(|running| running.filter.is_some()))
+                Ok(self.owed.running().is_some_and(|running| running.filter.is_some()))
             }
             Err(answer) => {
                 self.cut(answer);
@@ -161,9 +135,7 @@ impl Session {
         if let Some(running) = self.owed.running() {
             running.is_shaped = true;
             if let Some(filter) = &filter {
-                running
-                    .masked
-                    .push((Arc::clone(filter), vec![0; filter.columns.len()]));
+                running.masked.push((Arc::clone(filter), vec![0; filter.columns.len()]));
             }
             running.filter = filter;
         }
@@ -171,13 +143,7 @@ impl Session {
 
     /// Treats all complete rows at the front of the inbox.
     fn treat_run(&mut self) -> Result<(), End> {
-        let Self {
-            target,
-            owed,
-            rows_out,
-            scratch,
-            ..
-        } = self;
+        let Self { target, owed, rows_out, scratch, .. } = self;
         let Some(running) = owed.running() else {
             return Ok(());
         };
@@ -214,8 +180,7 @@ impl Session {
         self.caller.outbox.push(treated);
         if let Some(error) = bad {
             tracing::warn!(session = %self.facts.id, %error, "a result is cut");
-            let message =
-                format!("the result does not fit its description ({error}), so it was cut");
+            let message = format!("the result does not fit its description ({error}), so it was cut");
             self.cut(Answer::new(sqlstate::REFUSED, Fault::Target, message));
         }
         Ok(())
@@ -240,18 +205,12 @@ impl Session {
             tag::PARAMETER_DESCRIPTION => self.pass(&message),
             tag::COMMAND_COMPLETE => self.on_complete(message),
             tag::EMPTY_QUERY_RESPONSE | tag::PORTAL_SUSPENDED => self.on_pause(tag, message),
-            tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::CLOSE_COMPLETE => {
-                self.on_step(tag, &message)
-            }
+            tag::PARSE_COMPLETE | tag::BIND_COMPLETE | tag::CLOSE_COMPLETE => self.on_step(tag, &message),
             tag::ERROR_RESPONSE => self.on_error(message),
             tag::READY_FOR_QUERY => self.on_ready(message),
             tag::NOTICE_RESPONSE => self.on_notice(message),
             tag::NOTIFICATION_RESPONSE => {
-                let dropped = self
-                    .view
-                    .protection
-                    .as_ref()
-                    .is_some_and(|protection| !protection.notify);
+                let dropped = self.view.protection.as_ref().is_some_and(|protection| !protection.notify);
                 if dropped { Ok(()) } else { self.pass(&message) }
             }
             tag::PARAMETER_STATUS => self.pass(&message),
@@ -284,9 +243,7 @@ impl Session {
             return Ok(());
         }
         self.record_reply(0, message)?;
-        self.caller
-            .outbox
-            .append(|out| out.extend_from_slice(message));
+        self.caller.outbox.append(|out| out.extend_from_slice(message));
         Ok(())
     }
 
@@ -294,10 +251,8 @@ impl Session {
     fn on_row(&mut self, body: &[u8]) -> Result<(), End> {
         match self.owed.front_mut() {
             Some(Owed::Own(Own::Execute)) => {
-                let row =
-                    DataRow::from_body(body).map_err(|_| End::misbehaved("a malformed row"))?;
-                self.own_rows
-                    .push(text_row(row.values()).map_err(|_| End::misbehaved("a malformed row"))?);
+                let row = DataRow::from_body(body).map_err(|_| End::misbehaved("a malformed row"))?;
+                self.own_rows.push(text_row(row.values()).map_err(|_| End::misbehaved("a malformed row"))?);
                 Ok(())
             }
             Some(Owed::Query(running) | Owed::Execute(running)) if running.cut.is_some() => Ok(()),
@@ -307,17 +262,12 @@ impl Session {
 
     async fn on_description(&mut self, message: BytesMut) -> Result<(), End> {
         let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
-        let description = RowDescription::from_body(body)
-            .map_err(|_| End::misbehaved("a malformed description"))?;
-        let columns: Arc<[OwnedField]> =
-            description.fields().map(|field| field.to_owned()).collect();
+        let description = RowDescription::from_body(body).map_err(|_| End::misbehaved("a malformed description"))?;
+        let columns: Arc<[OwnedField]> = description.fields().map(|field| field.to_owned()).collect();
         match self.owed.front_mut() {
             Some(Owed::Query(running)) => {
                 let (judged, statement) = (Arc::clone(&running.judged), running.statement);
-                match self
-                    .plan(&judged, statement, &columns, &ResultFormats::default())
-                    .await
-                {
+                match self.plan(&judged, statement, &columns, &ResultFormats::default()).await {
                     Ok(filter) => self.start_rows(filter),
                     Err(answer) => {
                         self.cut(answer);
@@ -349,15 +299,9 @@ impl Session {
 
     fn on_no_data(&mut self, message: BytesMut) -> Result<(), End> {
         match self.owed.front_mut() {
-            Some(Owed::DescribeStatement(prepared)) => {
-                *prepared.columns.lock() = Some(Arc::from([]))
-            }
-            Some(Owed::DescribePortal(portal)) => {
-                *portal.prepared.columns.lock() = Some(Arc::from([]))
-            }
-            Some(Owed::Own(Own::Describe(prepared))) => {
-                *prepared.columns.lock() = Some(Arc::from([]))
-            }
+            Some(Owed::DescribeStatement(prepared)) => *prepared.columns.lock() = Some(Arc::from([])),
+            Some(Owed::DescribePortal(portal)) => *portal.prepared.columns.lock() = Some(Arc::from([])),
+            Some(Owed::Own(Own::Describe(prepared))) => *prepared.columns.lock() = Some(Arc::from([])),
             _ => return Err(End::misbehaved("an answer to no Describe")),
         }
         self.pass(&message)?;
@@ -369,16 +313,9 @@ impl Session {
     fn on_step(&mut self, tag: u8, message: &BytesMut) -> Result<(), End> {
         let fits = matches!(
             (tag, self.owed.front_mut()),
-            (
-                tag::PARSE_COMPLETE,
-                Some(Owed::Parse(_) | Owed::Own(Own::Parse))
-            ) | (
-                tag::BIND_COMPLETE,
-                Some(Owed::Bind(_) | Owed::Own(Own::Bind))
-            ) | (
-                tag::CLOSE_COMPLETE,
-                Some(Owed::Close | Owed::Own(Own::Close))
-            )
+            (tag::PARSE_COMPLETE, Some(Owed::Parse(_) | Owed::Own(Own::Parse)))
+                | (tag::BIND_COMPLETE, Some(Owed::Bind(_) | Owed::Own(Own::Bind)))
+                | (tag::CLOSE_COMPLETE, Some(Owed::Close | Owed::Own(Own::Close)))
         );
         if !fits {
             return Err(End::misbehaved("an answer out of order"));
@@ -399,9 +336,7 @@ impl Session {
             }
             Some(Owed::Query(_) | Owed::Execute(_)) => {}
             _ => {
-                return Err(End::misbehaved(
-                    "the end of a command that nobody asked for",
-                ));
+                return Err(End::misbehaved("the end of a command that nobody asked for"));
             }
         }
         self.follow_effects();
@@ -410,8 +345,7 @@ impl Session {
 
     /// An empty query, or a portal that has more rows.
     fn on_pause(&mut self, tag: u8, message: BytesMut) -> Result<(), End> {
-        if tag == tag::PORTAL_SUSPENDED && !matches!(self.owed.front_mut(), Some(Owed::Execute(_)))
-        {
+        if tag == tag::PORTAL_SUSPENDED && !matches!(self.owed.front_mut(), Some(Owed::Execute(_))) {
             return Err(End::misbehaved("a suspended portal that nobody executes"));
         }
         if self.owed.running().is_none() {
@@ -475,13 +409,10 @@ impl Session {
                 self.view.is_stale = true;
             }
             match effect {
-                SessionEffect::Discard(grille_sql::Discard::All)
-                | SessionEffect::Deallocate { name: None } => {
+                SessionEffect::Discard(grille_sql::Discard::All) | SessionEffect::Deallocate { name: None } => {
                     self.statements.clear();
                 }
-                SessionEffect::Deallocate { name: Some(name) } => {
-                    self.statements.remove(name.as_bytes())
-                }
+                SessionEffect::Deallocate { name: Some(name) } => self.statements.remove(name.as_bytes()),
                 _ => {}
             }
         }
@@ -497,25 +428,21 @@ impl Session {
             return Err(End::misbehaved("a malformed error"));
         };
         let sqlstate = String::from_utf8_lossy(report.sqlstate().unwrap_or_default()).into_owned();
-        let own_message = report
-            .get(field::MESSAGE)
-            .map(|text| String::from_utf8_lossy(text).into_owned());
+        let own_message = report.get(field::MESSAGE).map(|text| String::from_utf8_lossy(text).into_owned());
         self.state.copies_in = false;
         self.state.copy_out = None;
+        self.state.target_said_why |= report.ends_session();
+        // What was set in a transaction that failed is as before.
+        self.view.is_stale = true;
         let may_quote = self.view.is_masked() && self.may_quote_protected();
-        let is_query = matches!(
-            self.owed.front_mut(),
-            Some(Owed::Query(_) | Owed::RefusedQuery(_))
-        );
+        let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_) | Owed::RefusedQuery(_)));
         let mut answer = None;
         match self.owed.front_mut() {
             Some(Owed::RefusedQuery(ours)) => answer = Some((**ours).clone()),
             Some(Owed::RefusedParse(ours)) => answer = Some((**ours).clone()),
             Some(Owed::Query(running) | Owed::Execute(running)) => {
                 answer = running.cut.take();
-                let seen = answer
-                    .as_ref()
-                    .map_or(sqlstate.as_str(), |answer| answer.sqlstate);
+                let seen = answer.as_ref().map_or(sqlstate.as_str(), |answer| answer.sqlstate);
                 running.sqlstate = Some(seen.to_owned());
             }
             Some(Owed::Own(_)) => self.own_error = own_message,
@@ -549,13 +476,15 @@ impl Session {
             match owed {
                 Owed::Parse(before) => self.statements.restore(before),
                 Owed::Bind(before) => self.portals.restore(before),
-                Owed::Execute(mut running) => {
+                Owed::Execute(mut running) | Owed::Query(mut running) => {
                     running.sqlstate = Some(sqlstate.to_owned());
                     self.record_outcome(&running)?;
                 }
                 _ => {}
             }
         }
+        // Without a Sync on its way the server skips what the caller still sends, so it is not even forwarded.
+        self.state.skips_to_sync |= self.owed.is_empty();
         Ok(())
     }
 
@@ -569,9 +498,7 @@ impl Session {
     /// Whether texts of the target may quote values that the session must not see.
     fn may_quote_protected(&mut self) -> bool {
         match self.owed.front_mut() {
-            Some(Owed::Query(running) | Owed::Execute(running)) => {
-                running.judged.touches_protected()
-            }
+            Some(Owed::Query(running) | Owed::Execute(running)) => running.judged.touches_protected(),
             Some(Owed::DescribePortal(portal)) => portal.prepared.judged.touches_protected(),
             Some(Owed::Parse(_) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
             Some(Owed::Bind(_)) => true,
@@ -589,8 +516,7 @@ impl Session {
 
     fn on_ready(&mut self, message: BytesMut) -> Result<(), End> {
         let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
-        let status =
-            TransactionStatus::from_body(body).map_err(|_| End::misbehaved("an unknown status"))?;
+        let status = TransactionStatus::from_body(body).map_err(|_| End::misbehaved("an unknown status"))?;
         self.state.transaction = match status {
             TransactionStatus::Idle => TransactionState::Idle,
             TransactionStatus::Open => TransactionState::Open,
@@ -631,10 +557,7 @@ impl Session {
         let (judged, index) = (Arc::clone(&running.judged), running.statement);
         running.is_shaped = true;
         if let Some(plan) = judged.rows(index).filter(|plan| !plan.is_keep()) {
-            let copy = judged
-                .statements()
-                .get(index)
-                .and_then(|statement| statement.copy.as_ref());
+            let copy = judged.statements().get(index).and_then(|statement| statement.copy.as_ref());
             let planned = match (copy, plan) {
                 (Some(copy), RowPlan::Columns(plan)) => {
                     CopyOut::new(copy, plan, &self.view.catalog, &self.path.mask_context())
@@ -654,11 +577,7 @@ impl Session {
     }
 
     fn on_copy_data(&mut self, message: &BytesMut) -> Result<(), End> {
-        if self
-            .owed
-            .running()
-            .is_none_or(|running| running.cut.is_some())
-        {
+        if self.owed.running().is_none_or(|running| running.cut.is_some()) {
             return Ok(());
         }
         let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
@@ -699,11 +618,7 @@ impl Session {
                 }
             }
         }
-        if self
-            .owed
-            .running()
-            .is_some_and(|running| running.cut.is_some())
-        {
+        if self.owed.running().is_some_and(|running| running.cut.is_some()) {
             return Ok(());
         }
         self.pass(&message)
@@ -730,27 +645,15 @@ impl Session {
             Verdict::Review(terms) => return Err(refused(&terms.reason)),
         }
         if plan.treatments.len() != columns.len() {
-            return Err(refused(
-                "a policy gave no treatment for every column of the result",
-            ));
+            return Err(refused("a policy gave no treatment for every column of the result"));
         }
-        let joined: Vec<Treatment> = plan
-            .treatments
-            .iter()
-            .zip(&given)
-            .map(|(one, two)| join(one, two))
-            .collect();
+        let joined: Vec<Treatment> = plan.treatments.iter().zip(&given).map(|(one, two)| join(one, two)).collect();
         Ok(Filter::compile(&joined, columns, formats, &self.path.mask_context()).map(Arc::new))
     }
 
     /// What the text's lineage gives each column, made stricter by what the target says of its origin: two sources that
     /// cannot both be wrong about a plain column.
-    fn given(
-        &self,
-        judged: &Judged,
-        statement: usize,
-        columns: &[OwnedField],
-    ) -> Result<Vec<Treatment>, Answer> {
+    fn given(&self, judged: &Judged, statement: usize, columns: &[OwnedField]) -> Result<Vec<Treatment>, Answer> {
         let plan = judged.rows(statement);
         if let Some(RowPlan::Columns(planned)) = plan
             && planned.len() != columns.len()
@@ -783,10 +686,7 @@ impl Session {
             return Treatment::Keep;
         }
         match catalog.column_by_oid(column.table_oid, column.attnum) {
-            Some(name) => protected
-                .treatment(&name)
-                .cloned()
-                .unwrap_or(Treatment::Keep),
+            Some(name) => protected.treatment(&name).cloned().unwrap_or(Treatment::Keep),
             None => Treatment::Keep,
         }
     }
@@ -807,8 +707,6 @@ impl Session {
                 certainty: plan.map_or(Certainty::Unknown, |plan| plan.certainty),
             }
         };
-        ResultShape {
-            columns: columns.iter().enumerate().map(column).collect(),
-        }
+        ResultShape { columns: columns.iter().enumerate().map(column).collect() }
     }
 }

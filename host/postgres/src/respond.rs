@@ -49,13 +49,7 @@ pub(crate) mod sqlstate {
 
 impl Answer {
     pub(crate) fn new(sqlstate: &'static str, fault: Fault, message: impl Into<String>) -> Self {
-        Self {
-            sqlstate,
-            message: message.into(),
-            detail: None,
-            hint: None,
-            fault,
-        }
+        Self { sqlstate, message: message.into(), detail: None, hint: None, fault }
     }
 
     pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
@@ -70,26 +64,16 @@ impl Answer {
 
     /// A decision against the operation.
     pub(crate) fn blocked(finding: &Finding, decision: DecisionId) -> Self {
-        Self::new(
-            sqlstate::REFUSED,
-            Fault::Policy,
-            finding.message.to_string(),
-        )
-        .with_detail(format!("Rule: {}.", finding.rule))
-        .with_hint(format!("decision {decision}"))
+        Self::new(sqlstate::REFUSED, Fault::Policy, finding.message.to_string())
+            .with_detail(format!("Rule: {}.", finding.rule))
+            .with_hint(format!("decision {decision}"))
     }
 
     /// A review that is not waited for.
     pub(crate) fn needs_approval(reason: &str, request: RequestId, decision: DecisionId) -> Self {
-        Self::new(
-            sqlstate::REFUSED,
-            Fault::Policy,
-            format!("approval needed: {reason}"),
-        )
-        .with_detail(format!(
-            "Run the same statement again once it is approved; decision {decision}."
-        ))
-        .with_hint(format!("request {request}"))
+        Self::new(sqlstate::REFUSED, Fault::Policy, format!("approval needed: {reason}"))
+            .with_detail(format!("Run the same statement again once it is approved; decision {decision}."))
+            .with_hint(format!("request {request}"))
     }
 
     pub(crate) fn unrecorded() -> Self {
@@ -145,14 +129,8 @@ fn write_report(
     out: &mut BytesMut,
     encode: impl Fn(&mut BytesMut, &[(u8, &str)]) -> Result<(), EncodeError>,
 ) {
-    let clean: Vec<(u8, String)> = texts
-        .iter()
-        .filter_map(|(code, text)| Some((*code, text.as_ref()?.replace('\0', " "))))
-        .collect();
-    let fields: Vec<(u8, &str)> = clean
-        .iter()
-        .map(|(code, text)| (*code, text.as_str()))
-        .collect();
-    encode(out, &fields)
-        .expect("fields without zero bytes, of texts that are far below a message's limit");
+    let clean: Vec<(u8, String)> =
+        texts.iter().filter_map(|(code, text)| Some((*code, text.as_ref()?.replace('\0', " ")))).collect();
+    let fields: Vec<(u8, &str)> = clean.iter().map(|(code, text)| (*code, text.as_str())).collect();
+    encode(out, &fields).expect("fields without zero bytes, of texts that are far below a message's limit");
 }

@@ -60,9 +60,7 @@ pub struct Login {
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -102,11 +100,7 @@ pub(crate) enum NoRoute {
     #[error("no role gives {subject} access to anything here; ask for a group that a role names")]
     Nothing { subject: Arc<str> },
     #[error("database \"{asked}\" is no target that {subject} may reach; reachable: {reachable}")]
-    Unknown {
-        asked: String,
-        subject: Arc<str>,
-        reachable: String,
-    },
+    Unknown { asked: String, subject: Arc<str>, reachable: String },
 }
 
 impl Routes {
@@ -125,23 +119,14 @@ impl Routes {
             .filter(|role| subject.is_in_any(&role.groups) && (role.agents || !subject.is_agent()))
             .collect();
         let reaches = |target: &Target| held.iter().any(|role| role.targets.contains(&target.name));
-        let mut reachable: Vec<&str> = self
-            .targets
-            .values()
-            .filter(|target| reaches(target))
-            .map(|target| &*target.name)
-            .collect();
+        let mut reachable: Vec<&str> =
+            self.targets.values().filter(|target| reaches(target)).map(|target| &*target.name).collect();
         reachable.sort_unstable();
         if reachable.is_empty() {
-            return Err(NoRoute::Nothing {
-                subject: Arc::clone(&subject.name),
-            });
+            return Err(NoRoute::Nothing { subject: Arc::clone(&subject.name) });
         }
         let target = match pinned {
-            Some(pinned) => self
-                .targets
-                .get(pinned)
-                .filter(|t| database == &*t.name || database == t.database),
+            Some(pinned) => self.targets.get(pinned).filter(|t| database == &*t.name || database == t.database),
             None => self.targets.get(database),
         };
         let Some(target) = target.filter(|target| reaches(target)) else {
@@ -151,29 +136,20 @@ impl Routes {
                 reachable: reachable.join(", "),
             });
         };
-        let mut roles: Vec<Arc<Role>> = held
-            .into_iter()
-            .filter(|role| role.targets.contains(&target.name))
-            .map(Arc::clone)
-            .collect();
+        let mut roles: Vec<Arc<Role>> =
+            held.into_iter().filter(|role| role.targets.contains(&target.name)).map(Arc::clone).collect();
         if let Some(named) = roles.iter().find(|role| &*role.name == user) {
             roles = vec![Arc::clone(named)];
         }
         roles.sort_by(|one, two| one.name.cmp(&two.name));
-        Ok(Route {
-            target: Arc::clone(target),
-            roles,
-        })
+        Ok(Route { target: Arc::clone(target), roles })
     }
 }
 
 impl Route {
     /// The login of the first held role that has its own, else the target's.
     pub(crate) fn login(&self) -> &Login {
-        self.roles
-            .iter()
-            .find_map(|role| self.target.logins.get(&role.name))
-            .unwrap_or(&self.target.login)
+        self.roles.iter().find_map(|role| self.target.logins.get(&role.name)).unwrap_or(&self.target.login)
     }
 
     /// What the session may touch: the union of its roles' rights. What one role removes stays reachable if another
@@ -190,8 +166,7 @@ impl Route {
 
     /// The longest that the session may last: the most generous of its roles.
     pub(crate) fn max_session(&self) -> Option<Duration> {
-        let limits: Option<Vec<Duration>> =
-            self.roles.iter().map(|role| role.max_session).collect();
+        let limits: Option<Vec<Duration>> = self.roles.iter().map(|role| role.max_session).collect();
         limits.and_then(|limits| limits.into_iter().max())
     }
 }
@@ -204,10 +179,7 @@ mod tests {
 
     fn routes() -> Routes {
         let target = |name: &str| {
-            let login = Login {
-                user: "app".into(),
-                password: Arc::new(|| Ok("secret".to_owned().into())),
-            };
+            let login = Login { user: "app".into(), password: Arc::new(|| Ok("secret".to_owned().into())) };
             let tls = ClientTls::new(ClientTlsMode::Disable, None, &[]).expect("needs no file");
             Arc::new(Target {
                 name: name.into(),
@@ -233,10 +205,7 @@ mod tests {
             })
         };
         Routes {
-            targets: ["clinic", "mart"]
-                .into_iter()
-                .map(|name| (name.into(), target(name)))
-                .collect(),
+            targets: ["clinic", "mart"].into_iter().map(|name| (name.into(), target(name))).collect(),
             roles: vec![
                 role("analyst", "data", &["clinic"], &["public.*"], true),
                 role("dba", "dbas", &["*"], &["*"], false),
@@ -245,10 +214,7 @@ mod tests {
     }
 
     fn subject(groups: &[&str], is_agent: bool) -> Subject {
-        let actor = grille_policy::Actor {
-            issuer: "i".into(),
-            sub: "bot".into(),
-        };
+        let actor = grille_policy::Actor { issuer: "i".into(), sub: "bot".into() };
         Subject {
             provider: "corp".into(),
             issuer: "i".into(),
@@ -262,14 +228,7 @@ mod tests {
     }
 
     /// Asks for a route and says it as `target roles`, or the error's text.
-    fn check(
-        groups: &[&str],
-        is_agent: bool,
-        database: &str,
-        user: &str,
-        pinned: Option<&str>,
-        expected: &str,
-    ) {
+    fn check(groups: &[&str], is_agent: bool, database: &str, user: &str, pinned: Option<&str>, expected: &str) {
         let found = match routes().find(&subject(groups, is_agent), database, user, pinned) {
             Ok(route) => {
                 let roles: Vec<&str> = route.roles.iter().map(|role| &*role.name).collect();
@@ -283,22 +242,8 @@ mod tests {
     #[test]
     fn groups_give_roles_and_roles_give_targets() {
         check(&["data"], false, "clinic", "x", None, "clinic analyst");
-        check(
-            &["data", "dbas"],
-            false,
-            "clinic",
-            "x",
-            None,
-            "clinic analyst+dba",
-        );
-        check(
-            &["data", "dbas"],
-            false,
-            "clinic",
-            "dba",
-            None,
-            "clinic dba",
-        );
+        check(&["data", "dbas"], false, "clinic", "x", None, "clinic analyst+dba");
+        check(&["data", "dbas"], false, "clinic", "dba", None, "clinic dba");
         check(
             &["data"],
             false,
@@ -307,54 +252,18 @@ mod tests {
             None,
             "database \"mart\" is no target that ann may reach; reachable: clinic",
         );
-        check(
-            &["dbas"],
-            false,
-            "Clinic",
-            "x",
-            None,
-            "database \"Clinic\" is no target",
-        );
-        check(
-            &["dbas"],
-            true,
-            "clinic",
-            "x",
-            None,
-            "no role gives ann access",
-        );
+        check(&["dbas"], false, "Clinic", "x", None, "database \"Clinic\" is no target");
+        check(&["dbas"], true, "clinic", "x", None, "no role gives ann access");
         check(&[], false, "clinic", "x", None, "no role gives ann access");
-        check(
-            &["data"],
-            false,
-            "clinic_db",
-            "x",
-            Some("clinic"),
-            "clinic analyst",
-        );
-        check(
-            &["dbas"],
-            false,
-            "mart",
-            "x",
-            Some("clinic"),
-            "database \"mart\" is no target",
-        );
+        check(&["data"], false, "clinic_db", "x", Some("clinic"), "clinic analyst");
+        check(&["dbas"], false, "mart", "x", Some("clinic"), "database \"mart\" is no target");
     }
 
     #[test]
     fn the_rights_are_the_union_of_the_roles() {
-        let route = routes()
-            .find(&subject(&["data", "dbas"], false), "clinic", "x", None)
-            .expect("a route");
+        let route = routes().find(&subject(&["data", "dbas"], false), "clinic", "x", None).expect("a route");
         assert!(route.scope().relations.is_unlimited());
-        let route = routes()
-            .find(&subject(&["data"], false), "clinic", "x", None)
-            .expect("a route");
-        assert!(
-            !route.scope().relations.contains("other.t")
-                && route.scope().read
-                && !route.scope().write
-        );
+        let route = routes().find(&subject(&["data"], false), "clinic", "x", None).expect("a route");
+        assert!(!route.scope().relations.contains("other.t") && route.scope().read && !route.scope().write);
     }
 }

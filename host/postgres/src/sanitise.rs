@@ -11,16 +11,10 @@ use grille_sql::Catalog;
 
 /// Classes whose messages name what the caller wrote, the limits of the server or its state, never a value of a row:
 /// syntax and access, features, transactions, resources, operator intervention, connections, names that do not exist.
-const HARMLESS_CLASSES: [&str; 13] = [
-    "08", "0A", "25", "26", "28", "34", "3D", "3F", "42", "53", "54", "55", "57",
-];
+const HARMLESS_CLASSES: [&str; 13] = ["08", "0A", "25", "26", "28", "34", "3D", "3F", "42", "53", "54", "55", "57"];
 
 /// Appends the report as an ErrorResponse that quotes nothing.
-pub(crate) fn sanitised(
-    report: &Report<'_>,
-    catalog: &Catalog,
-    out: &mut BytesMut,
-) -> Result<(), EncodeError> {
+pub(crate) fn sanitised(report: &Report<'_>, catalog: &Catalog, out: &mut BytesMut) -> Result<(), EncodeError> {
     let text = |code| report.get(code).map(String::from_utf8_lossy);
     let sqlstate = text(field::SQLSTATE).unwrap_or(Cow::Borrowed("XX000"));
     let mut fields: Vec<(u8, Cow<'_, str>)> = Vec::new();
@@ -28,15 +22,11 @@ pub(crate) fn sanitised(
         fields.extend(text(code).map(|text| (code, text)));
     }
     fields.push((field::SQLSTATE, sqlstate.clone()));
-    let is_harmless = sqlstate
-        .get(..2)
-        .is_some_and(|class| HARMLESS_CLASSES.contains(&class));
+    let is_harmless = sqlstate.get(..2).is_some_and(|class| HARMLESS_CLASSES.contains(&class));
     match text(field::MESSAGE).filter(|_| is_harmless) {
         Some(message) => fields.push((field::MESSAGE, message)),
         None => {
-            let message = format!(
-                "the statement failed with SQLSTATE {sqlstate}; the text may quote protected values"
-            );
+            let message = format!("the statement failed with SQLSTATE {sqlstate}; the text may quote protected values");
             fields.push((field::MESSAGE, message.into()));
         }
     }
@@ -47,10 +37,7 @@ pub(crate) fn sanitised(
 }
 
 /// Schema, table and column, if there are such; a program on the server can write anything into these fields.
-fn known_names<'a>(
-    text: &dyn Fn(u8) -> Option<Cow<'a, str>>,
-    catalog: &Catalog,
-) -> Vec<(u8, Cow<'a, str>)> {
+fn known_names<'a>(text: &dyn Fn(u8) -> Option<Cow<'a, str>>, catalog: &Catalog) -> Vec<(u8, Cow<'a, str>)> {
     let (Some(schema), Some(table)) = (text(field::SCHEMA), text(field::TABLE)) else {
         return Vec::new();
     };

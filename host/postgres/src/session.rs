@@ -94,7 +94,10 @@ pub(crate) struct State {
     pub(crate) substitutes: u64,
     /// Why the caller does what it does (`SET grille.reason`).
     pub(crate) reason: Option<Arc<str>>,
-    pub(crate) is_cancelled: bool,
+    /// The caller waits for people; a cancel withdraws that instead of reaching the target.
+    pub(crate) is_held: bool,
+    /// The target has said why it ends the session, and the caller has read it.
+    pub(crate) target_said_why: bool,
     /// After a result that was cut, what the target says up to ReadyForQuery is dropped.
     pub(crate) swallows_to_sync: bool,
 }
@@ -113,7 +116,8 @@ impl Default for State {
             decisions: 0,
             substitutes: 0,
             reason: None,
-            is_cancelled: false,
+            is_held: false,
+            target_said_why: false,
             swallows_to_sync: false,
         }
     }
@@ -129,10 +133,7 @@ pub(crate) enum End {
     /// The target is gone, after it said what it had to say.
     TargetGone,
     /// The caller is told, then the connection closes.
-    Fatal {
-        reason: &'static str,
-        answer: Answer,
-    },
+    Fatal { reason: &'static str, answer: Answer },
 }
 
 impl End {
@@ -146,12 +147,8 @@ impl End {
 
     /// The target did what no PostgreSQL server does.
     pub(crate) fn misbehaved(what: &str) -> Self {
-        let message =
-            format!("the target sent what does not belong here ({what}), so the session ends");
-        Self::fatal(
-            "target",
-            Answer::new(sqlstate::MALFORMED, grille_policy::Fault::Target, message),
-        )
+        let message = format!("the target sent what does not belong here ({what}), so the session ends");
+        Self::fatal("target", Answer::new(sqlstate::MALFORMED, grille_policy::Fault::Target, message))
     }
 
     pub(crate) fn unrecorded() -> Self {
@@ -172,10 +169,7 @@ impl End {
 impl From<encode::EncodeError> for End {
     fn from(error: encode::EncodeError) -> Self {
         let message = format!("a message of Grille's own cannot be written: {error}");
-        Self::fatal(
-            "aborted",
-            Answer::new("XX000", grille_policy::Fault::Gateway, message),
-        )
+        Self::fatal("aborted", Answer::new("XX000", grille_policy::Fault::Gateway, message))
     }
 }
 
@@ -207,22 +201,9 @@ pub(crate) enum Waited<T> {
 
 impl Session {
     pub(crate) fn new(path: Arc<PostgresPath>, opened: Box<Opened>, caller: Wire) -> Self {
-        let Opened {
-            facts,
-            route,
-            upstream,
-            key,
-            presence,
-            policies,
-            log,
-            lifetime,
-        } = *opened;
+        let Opened { facts, route, upstream, key, presence, policies, log, lifetime } = *opened;
         Self {
-            view: View::new(
-                Arc::clone(&path.no_catalog),
-                &route,
-                policies.protection().cloned(),
-            ),
+            view: View::new(Arc::clone(&path.no_catalog), &route, policies.protection().cloned()),
             keeps_recording: route.target.recording != Recording::Decisions,
             path,
             facts,
@@ -267,21 +248,14 @@ impl Session {
                     }
                 }
                 Ok(Turn::Target) if self.is_idle() && self.has_expired => return self.expired(),
-                Ok(Turn::Target) => {}
-                Ok(Turn::Cancel) => self.cancel_upstream(),
+                Ok(Turn::Target | Turn::Cancel) => {}
             }
         }
     }
 
     /// Moves bytes once, in whichever direction has some; the target's messages are dealt with on the way.
     pub(crate) async fn turn(&mut self, reads_caller: bool) -> Result<Turn, End> {
-        match self
-            .wait(
-                reads_caller,
-                std::future::pending::<std::convert::Infallible>(),
-            )
-            .await?
-        {
+        match self.wait(reads_caller, std::future::pending::<std::convert::Infallible>()).await? {
             Waited::Turned(turn) => Ok(turn),
             Waited::Done(never) => match never {},
         }
@@ -296,11 +270,7 @@ impl Session {
     ) -> Result<Waited<T>, End> {
         tokio::pin!(done);
         loop {
-            let deadline = if self.has_expired {
-                self.expires + EXPIRY_GRACE
-            } else {
-                self.expires
-            };
+            let deadline = if self.has_expired { self.expires + EXPIRY_GRACE } else { self.expires };
             let event = tokio::select! {
                 biased;
                 order = self.presence.orders.recv() => return self.obey(order).map(Waited::Turned),
@@ -328,15 +298,14 @@ impl Session {
     fn obey(&mut self, order: Option<Order>) -> Result<Turn, End> {
         match order {
             Some(Order::Cancel) => {
-                self.state.is_cancelled = true;
+                if !self.state.is_held {
+                    self.cancel_upstream();
+                }
                 Ok(Turn::Cancel)
             }
             Some(Order::End { reason }) => {
                 let message = format!("the session was ended: {reason}");
-                Err(End::fatal(
-                    "killed",
-                    Answer::new(sqlstate::ENDED, grille_policy::Fault::Gateway, message),
-                ))
+                Err(End::fatal("killed", Answer::new(sqlstate::ENDED, grille_policy::Fault::Gateway, message)))
             }
             None => Err(End::CallerGone),
         }
@@ -344,28 +313,17 @@ impl Session {
 
     /// Nothing is under way and no transaction is open.
     pub(crate) fn is_idle(&self) -> bool {
-        self.owed.is_empty()
-            && !self.state.in_pipeline
-            && self.state.transaction == TransactionState::Idle
+        self.owed.is_empty() && !self.state.in_pipeline && self.state.transaction == TransactionState::Idle
     }
 
     fn expired(&self) -> End {
         let message = "the session has ended because the token expired or the role's time is over; connect again";
-        End::fatal(
-            "expired",
-            Answer::new(sqlstate::ENDED, grille_policy::Fault::Caller, message),
-        )
+        End::fatal("expired", Answer::new(sqlstate::ENDED, grille_policy::Fault::Caller, message))
     }
 
     /// Sends a cancel to the target if it works on something.
     pub(crate) fn cancel_upstream(&mut self) {
-        self.state.is_cancelled = false;
-        if self.owed.is_empty()
-            || self
-                .cancelling
-                .as_ref()
-                .is_some_and(|task| !task.is_finished())
-        {
+        if self.owed.is_empty() || self.cancelling.as_ref().is_some_and(|task| !task.is_finished()) {
             return;
         }
         let (target, address) = (Arc::clone(&self.route.target), self.cancel.clone());
@@ -393,12 +351,10 @@ impl Session {
         let name = grille_pg_codec::frontend::Target::Statement(OWN_NAME);
         let outbox = &mut self.target.outbox;
         outbox.put(|out| encode::parse(out, OWN_NAME, sql.as_bytes(), &[]))?;
-        outbox
-            .put(|out| encode::bind(out, OWN_NAME, OWN_NAME, [].into_iter(), [], [].into_iter()))?;
+        outbox.put(|out| encode::bind(out, OWN_NAME, OWN_NAME, [].into_iter(), [], [].into_iter()))?;
         outbox.put(|out| encode::execute(out, OWN_NAME, 0))?;
         outbox.put(|out| encode::close(out, name))?;
-        outbox
-            .put(|out| encode::close(out, grille_pg_codec::frontend::Target::Portal(OWN_NAME)))?;
+        outbox.put(|out| encode::close(out, grille_pg_codec::frontend::Target::Portal(OWN_NAME)))?;
         for own in [Own::Parse, Own::Bind, Own::Execute, Own::Close, Own::Close] {
             self.owed.push(Owed::Own(own));
         }
@@ -409,10 +365,7 @@ impl Session {
             None => Ok(std::mem::take(&mut self.own_rows)),
             Some(error) => {
                 let message = format!("a question of Grille's own failed on the target: {error}");
-                Err(End::fatal(
-                    "target",
-                    Answer::new("XX000", grille_policy::Fault::Target, message),
-                ))
+                Err(End::fatal("target", Answer::new("XX000", grille_policy::Fault::Target, message)))
             }
         }
     }
@@ -444,8 +397,16 @@ impl Session {
 
     async fn finish(mut self, end: End) {
         self.abandon_owed();
-        if let End::Fatal { answer, reason } = &end {
-            tracing::info!(session = %self.facts.id, reason, fault = ?answer.fault, "session ends: {}", answer.message);
+        let last_word = match &end {
+            End::Fatal { answer, .. } => Some(answer.clone()),
+            End::TargetGone if !self.state.target_said_why => {
+                let message = "the target closed the connection";
+                Some(Answer::new(sqlstate::UNREACHABLE, grille_policy::Fault::Target, message))
+            }
+            _ => None,
+        };
+        if let Some(answer) = last_word {
+            tracing::info!(session = %self.facts.id, fault = ?answer.fault, "session ends: {}", answer.message);
             // A frame that was passed in part cannot be taken back; more bytes would only be read as its rest.
             if self.state.passing_down == 0 {
                 self.caller.outbox.append(|out| answer.write_fatal(out));

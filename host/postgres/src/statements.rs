@@ -72,10 +72,7 @@ pub(crate) struct Before<T> {
 
 impl<T> Names<T> {
     pub(crate) fn new(max: usize) -> Self {
-        Self {
-            map: HashMap::new(),
-            max,
-        }
+        Self { map: HashMap::new(), max }
     }
 
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<T>> {
@@ -89,10 +86,7 @@ impl<T> Names<T> {
         }
         let name: Name = name.into();
         let before = self.map.insert(name.clone(), value);
-        Some(Before {
-            name,
-            value: before,
-        })
+        Some(Before { name, value: before })
     }
 
     /// The server did not take it. A refused Parse or Bind of the unnamed one drops what was there; a named one keeps it.
@@ -130,19 +124,12 @@ mod tests {
         assert!(names.put(b"a", Arc::new(1)).is_some());
         let again = names.put(b"a", Arc::new(2)).expect("the name is there");
         names.take_back(again);
-        assert_eq!(
-            names.get(b"a").map(|value| **value),
-            Some(1),
-            "a duplicate named Parse fails and keeps the old"
-        );
+        assert_eq!(names.get(b"a").map(|value| **value), Some(1), "a duplicate named Parse fails and keeps the old");
         assert!(names.put(b"", Arc::new(3)).is_some());
         assert!(names.put(b"third", Arc::new(9)).is_none(), "bounded");
         let unnamed = names.put(b"", Arc::new(4)).expect("the name is there");
         names.take_back(unnamed);
-        assert!(
-            names.get(b"").is_none(),
-            "a failing unnamed Parse drops the unnamed statement"
-        );
+        assert!(names.get(b"").is_none(), "a failing unnamed Parse drops the unnamed statement");
     }
 
     #[test]
