@@ -39,6 +39,8 @@ enum Command {
     Components,
     /// Every fuzz target in turn, on the stable toolchain
     Fuzz(FuzzArgs),
+    /// Rewrite the committed JSON Schema of grille.toml from the types
+    Schema,
     /// The rules of the house: storeys, who may know wasmtime, file length, words
     Tidy,
 }
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }),
         Command::Fuzz(args) => root().and_then(|root| fuzz::run(&root, args.seconds)).map(|()| ExitCode::SUCCESS),
+        Command::Schema => root().and_then(|root| suite::schema(&root)),
         Command::Tidy => root().and_then(|root| tidy::run(&root)),
     };
     done.unwrap_or_else(|error| {

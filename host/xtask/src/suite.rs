@@ -52,6 +52,14 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The golden test compares the committed schema with the types; asked to, it writes it.
+pub(crate) fn schema(root: &Path) -> Result<ExitCode> {
+    run_command(
+        cargo(root).args(["test", "--locked", "--quiet", "--package", "grille-config"]).env("UPDATE_EXPECT", "1"),
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// The rooms that link neither wasmtime nor anything slow: cargo's default members.
 fn quickly(root: &Path) -> Result<ExitCode> {
     run_command(cargo(root).args(["clippy", "--locked", "--all-targets", "--", "-D", "warnings"]))?;
