@@ -25,6 +25,15 @@ pub(crate) struct Wanted {
     limit: Option<usize>,
 }
 
+impl Wanted {
+    /// For the record.
+    fn describe(&self) -> String {
+        let live = self.live.map_or("any", |live| if live { "true" } else { "false" });
+        let (person, target) = (self.person.as_deref().unwrap_or("any"), self.target.as_deref().unwrap_or("any"));
+        format!("live={live} person={person} target={target}")
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Why {
@@ -40,7 +49,7 @@ pub(crate) async fn list(
 ) -> Result<Json<Sessions>, Problem> {
     let Query(wanted) = wanted?;
     caller.need(&app, &[Right::Auditor], "list sessions")?;
-    caller.act(&app, Action::SessionList, None, Some(format!("{wanted:?}")), None)?;
+    caller.act(&app, Action::SessionList, None, Some(wanted.describe()), None)?;
     let filter = SessionFilter {
         is_live: wanted.live,
         person: wanted.person,

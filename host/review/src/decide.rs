@@ -99,7 +99,7 @@ impl Desk {
         }
         let at_ms = now_ms();
         let envelope = self.sign(entry, by, true, reason, at_ms)?;
-        let ttl = self.0.config.grant_ttl;
+        let ttl = self.config().grant_ttl;
         let granted_until_ms = (entry.missing_after(&by.groups) == 0).then(|| at_ms.saturating_add(millis(ttl)));
         let edge = Edge::Approved { by: person.clone(), reason: reason.to_owned(), granted_until_ms, envelope };
         self.journal(entry, edge)?;
@@ -144,7 +144,7 @@ impl Desk {
         entry.votes.push(Vote { by: person, approved: false, reason, at_ms });
         entry.state = state;
         let view = entry.view();
-        book.settle(id, state, self.0.config.closed_max);
+        book.settle(id, state, self.config().closed_max);
         Ok(view)
     }
 
@@ -175,13 +175,14 @@ impl Desk {
         comment: &str,
         at_ms: u64,
     ) -> Result<crate::dsse::Envelope, Unsigned> {
+        let config = self.config();
         let word = Word {
             reviewer: by,
             approves,
             comment,
             at_ms,
-            window_ms: millis(self.0.config.grant_ttl),
-            cluster: &self.0.config.cluster,
+            window_ms: millis(config.grant_ttl),
+            cluster: &config.cluster,
             anchor: self.0.journal.anchor(),
         };
         sign(entry, word, &*self.0.signer)

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use grille_policy::{Epoch, RequestId, Subject, Terms};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -75,7 +75,7 @@ const HOLD_MAX: Duration = Duration::from_secs(60 * 60);
 pub struct Desk(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) config: DeskConfig,
+    config: RwLock<Arc<DeskConfig>>,
     pub(crate) journal: Arc<dyn Journal>,
     pub(crate) signer: Arc<dyn Signer>,
     pub(crate) key: Salt,
@@ -98,13 +98,14 @@ pub enum Asked {
 impl Desk {
     /// An empty desk.
     pub fn new(config: DeskConfig, journal: Arc<dyn Journal>, signer: Arc<dyn Signer>) -> Result<Self, NoRandom> {
+        let config = RwLock::new(Arc::new(config));
         Ok(Self(Arc::new(Inner { config, journal, signer, key: Salt::new()?, book: Mutex::default() })))
     }
 
     /// How long the caller would be held; zero = not at all.
     #[must_use]
     pub fn hold(&self, terms: &Terms, subject: &Subject, in_transaction: bool) -> Duration {
-        let config = &self.0.config;
+        let config = self.config();
         let mut hold = terms.hold_ms.map_or(config.hold, Duration::from_millis).min(HOLD_MAX);
         if in_transaction {
             hold = if terms.hold_in_transaction { hold.min(config.transaction_hold_max) } else { Duration::ZERO };
@@ -114,16 +115,11 @@ impl Desk {
 
     /// Opens a request. Where the caller is not held, the same question again finds the request that is open already.
     pub fn request(&self, ask: Ask) -> Result<Asked, RefusedAsk> {
-        let config = &self.0.config;
         let subject = Arc::clone(&ask.session.subject);
-        let bytes = ask.bytes();
-        if bytes > config.text_bytes_max {
-            return Err(RefusedAsk::TooLong { bytes, most: config.text_bytes_max });
+        let (bytes, most) = (ask.bytes(), self.config().text_bytes_max);
+        if bytes > most {
+            return Err(RefusedAsk::TooLong { bytes, most });
         }
-        let quorums = Quorums::new(&config.reviewers, config.quorum, &ask.terms)?;
-        let hold = self.hold(&ask.terms, &subject, ask.in_transaction);
-        let held = !hold.is_zero();
-        let ttl = if held { hold } else { config.ask_ttl };
         let text_digest = digest_of_text(&ask.text);
         let parameters_digest = digest_of_parameters(&ask.parameters);
         let binding = self.0.key.bind(&subject, &ask.session.target, &text_digest, &parameters_digest);
@@ -132,13 +128,19 @@ impl Desk {
         let salt = Salt::new()?;
 
         let mut book = self.sweep();
+        // Read under the lock, so that nothing is opened by rules that were just replaced.
+        let config = self.config();
+        let quorums = Quorums::new(&config.reviewers, config.quorum, &ask.terms)?;
+        let hold = self.hold(&ask.terms, &subject, ask.in_transaction);
+        let held = !hold.is_zero();
+        let ttl = if held { hold } else { config.ask_ttl };
         if Some(ask.epoch) < book.epoch {
             return Err(RefusedAsk::Superseded);
         }
         if !held && let Some(known) = book.open_request(binding, ask.epoch) {
             return Ok(Asked::Open { id: known.id, expires_ms: known.expires_ms });
         }
-        book.make_room(config, &subject, bytes)?;
+        book.make_room(&config, &subject, bytes)?;
         let entry = Entry {
             id,
             bytes,
@@ -173,9 +175,27 @@ impl Desk {
         book.epoch = book.epoch.max(Some(epoch));
         for id in book.open_ids() {
             if book.entries.get(&id).is_some_and(|entry| entry.ask.epoch < epoch) {
-                self.outdate(&mut book, id, epoch);
+                self.outdate(&mut book, id, &format!("the policies changed to epoch {epoch}"));
             }
         }
+    }
+
+    /// Works by other rules from now on. Where others may review, or more of them have to, what was asked under the old
+    /// rules ends: nobody should be able to finish a quorum that is not enough any more.
+    pub fn reconfigure(&self, config: DeskConfig) {
+        let mut book = self.sweep();
+        let old = std::mem::replace(&mut *self.0.config.write(), Arc::new(config.clone()));
+        if (&old.reviewers, old.quorum) == (&config.reviewers, config.quorum) {
+            return;
+        }
+        for id in book.open_ids() {
+            self.outdate(&mut book, id, "the rules for reviews changed");
+        }
+    }
+
+    /// The rules now.
+    pub(crate) fn config(&self) -> Arc<DeskConfig> {
+        Arc::clone(&self.0.config.read())
     }
 
     /// Ends every request and grant whose time is over, once a second, for ever. Nothing depends on it but lists and
@@ -207,15 +227,12 @@ impl Desk {
         book
     }
 
-    /// What a policy change makes of an open request.
-    pub(crate) fn outdate(&self, book: &mut Book, id: RequestId, epoch: Epoch) {
-        let Some(entry) = book.entries.get(&id) else { return };
-        match entry.state {
-            State::Pending => self.close(book, id, State::Superseded, Edge::Superseded { epoch }),
-            State::Granted => {
-                let reason = format!("the policies changed (epoch {} to {epoch})", entry.ask.epoch);
-                self.close(book, id, State::Revoked, Edge::Revoked { by: None, reason });
-            }
+    /// What other policies or rules make of an open request.
+    pub(crate) fn outdate(&self, book: &mut Book, id: RequestId, reason: &str) {
+        let reason = reason.to_owned();
+        match book.entries.get(&id).map(|entry| entry.state) {
+            Some(State::Pending) => self.close(book, id, State::Superseded, Edge::Superseded { reason }),
+            Some(State::Granted) => self.close(book, id, State::Revoked, Edge::Revoked { by: None, reason }),
             _ => {}
         }
     }
@@ -228,7 +245,7 @@ impl Desk {
         if let Err(error) = self.journal(entry, edge) {
             tracing::error!(request = %id, edge = name, %error, "a review ended unrecorded");
         }
-        book.settle(id, state, self.0.config.closed_max);
+        book.settle(id, state, self.config().closed_max);
     }
 
     pub(crate) fn journal(&self, entry: &Entry, edge: Edge) -> Result<(), Unjournaled> {

@@ -1,4 +1,4 @@
-use grille_policy::{Digest, Epoch, RequestId, SessionId};
+use grille_policy::{Digest, RequestId, SessionId};
 use serde::Serialize;
 
 use crate::dsse::Envelope;
@@ -70,10 +70,10 @@ pub enum Edge {
     Withdrawn,
     /// Nobody decided in time.
     TimedOut,
-    /// The policies changed before it was decided.
+    /// The policies, or the rules for reviews, changed before it was decided.
     Superseded {
-        /// The epoch in force now.
-        epoch: Epoch,
+        /// What changed.
+        reason: String,
     },
     /// The grant was used.
     Consumed {
@@ -84,7 +84,7 @@ pub enum Edge {
     Expired,
     /// The grant was taken back.
     Revoked {
-        /// Who; none where the policies changed.
+        /// Who; none where the policies or the rules changed.
         by: Option<Person>,
         /// Why.
         reason: String,

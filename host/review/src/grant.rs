@@ -114,12 +114,12 @@ impl Grant {
         }
         if release.epoch != entry.ask.epoch {
             let asked = entry.ask.epoch;
-            desk.outdate(&mut book, id, release.epoch);
+            desk.outdate(&mut book, id, &format!("the policies changed to epoch {}", release.epoch));
             return Err(NotReleased::Superseded { id, asked, now: release.epoch });
         }
         desk.journal(entry, Edge::Consumed { session: release.session })?;
         let votes = entry.votes.clone();
-        book.settle(id, State::Consumed, desk.0.config.closed_max);
+        book.settle(id, State::Consumed, desk.config().closed_max);
         Ok(Consumed { id, votes })
     }
 }

@@ -456,6 +456,23 @@ async fn other_policies_need_another_review() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn other_rules_need_another_review() {
+    let room = room();
+    let config = DeskConfig { reviewers: vec!["reviewers".into()], ..DeskConfig::default() };
+    let mut ticket = room.hold(ask());
+    room.desk.reconfigure(DeskConfig { hold: Duration::from_secs(5), ..config.clone() });
+    assert_eq!(room.desk.list(&Filter::default())[0].state, State::Pending, "only the time changed");
+    assert_eq!(room.desk.hold(&Terms::standard(""), &rita(), false).as_secs(), 5);
+    let id = room.open(ask_of_other());
+    room.desk.approve(&id.to_string(), &rita(), "fine").unwrap();
+    room.desk.reconfigure(DeskConfig { quorum: 2, ..config });
+    assert!(matches!(ticket.outcome().await, Outcome::Superseded));
+    assert_eq!(room.state(id), State::Revoked);
+    let id = room.open(ask_of_other());
+    assert_eq!(room.desk.approve(&id.to_string(), &rita(), "fine").unwrap().missing, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_recorded_does_not_happen() {
     let room = room();
     let full = |is_full| room.log.is_full.store(is_full, Ordering::SeqCst);

@@ -41,7 +41,7 @@ fn tell(edge: &Edge) -> Told<'_> {
         Edge::Approved { by, reason, envelope, .. } | Edge::Denied { by, reason, envelope } => {
             Told { by: Some(by), reason: Some(reason.clone()), envelope: serde_json::to_string(envelope).ok() }
         }
-        Edge::Superseded { epoch } => Told { reason: Some(format!("policy epoch {epoch}")), ..Told::default() },
+        Edge::Superseded { reason } => Told { reason: Some(reason.clone()), ..Told::default() },
         Edge::Consumed { session } => Told { reason: Some(format!("by session {session}")), ..Told::default() },
         Edge::Revoked { by, reason } => Told { by: by.as_ref(), reason: Some(reason.clone()), envelope: None },
         Edge::Refused { by, attempt, why } => {
