@@ -99,6 +99,12 @@ impl Cluster {
         bail!("PostgreSQL does not start; it said: {}", last_lines(&dir.join(LOG)));
     }
 
+    /// Whether another process has a cluster running in `dir`.
+    #[must_use]
+    pub fn is_in_use(dir: &Path) -> bool {
+        dir.join("lock").is_file() && lock(dir).is_err()
+    }
+
     /// Where the server listens.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -1,5 +1,5 @@
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,7 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clinic::Size;
+use crate::cluster::Cluster;
 use crate::gateway::own_program;
+use crate::layout::Layout;
 use crate::tour;
 use crate::world::{Plan, World};
 
@@ -33,9 +35,12 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool> {
     let began = Instant::now();
     let runtime = Runtime::new().context("start the runtime")?;
     let stop = Stop::listen(&runtime)?;
+    // A check beside a running demo must not disturb it.
+    let is_taken = options.check && Cluster::is_in_use(&cluster_of(&options.dir));
+    let dir = if is_taken { options.dir.with_extension("check") } else { options.dir.clone() };
     let plan = Plan {
         grille: own_program()?,
-        dir: options.dir.clone(),
+        dir,
         components: options.components.clone(),
         size: Size::FULL,
         fresh_ledger: options.check,
@@ -77,6 +82,10 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool> {
     ensure!(ended.is_none(), "the gateway ended by itself; it said: {}", crate::gateway::tail(&world.layout.log(), 8));
     writeln!(out, "\nstopping")?;
     Ok(true)
+}
+
+fn cluster_of(dir: &Path) -> PathBuf {
+    Layout { dir: dir.to_owned() }.cluster()
 }
 
 /// Ctrl-C or SIGTERM, heard from the first moment on, so that a half-started demo is put away as well.

@@ -167,8 +167,7 @@ impl Demo {
     }
 
     fn interrupt(&mut self) -> Result<Option<i32>> {
-        let script = format!("kill -INT {}", self.child.id());
-        Command::new("sh").args(["-c", &script]).status().context("run kill")?;
+        signal(self.child.id(), "INT");
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().context("wait for the demo")? {
@@ -187,6 +186,11 @@ impl Drop for Demo {
             drop(self.interrupt());
         }
     }
+}
+
+/// Sends a signal by the shell's own `kill`; a process that is gone already is no failure.
+pub fn signal(pid: u32, name: &str) {
+    drop(Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).stderr(Stdio::null()).status());
 }
 
 /// Whether a process of that id runs.
