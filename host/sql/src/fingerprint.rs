@@ -13,12 +13,11 @@ pub(crate) fn of(text: &str) -> Arc<str> {
     for token in Tokens::new(text) {
         match token.kind {
             Kind::Constant => {
-                // `(?, ?, ?)` and `(?)` are the same list.
-                if !last_was_constant {
+                // `(?, ?, ?)` and `(?)` are the same list, and so are `(?), (?)` and `(?)`.
+                if !last_was_constant && !after_list {
                     hash.write(b"?");
                 }
                 last_was_constant = true;
-                after_list = false;
             }
             Kind::Symbol if token.text == "," && last_was_constant => {}
             Kind::Symbol if (token.text == "," || token.text == "(") && after_list => {}

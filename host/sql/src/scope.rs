@@ -62,7 +62,7 @@ fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> 
             return outside(relation);
         }
     }
-    if statement.effects.iter().any(|effect| *effect == Effect::Procedural) {
+    if statement.effects.contains(&Effect::Procedural) {
         let message = format!("{} cannot be followed, and your role is limited to certain relations", statement.kind);
         return Err(Refusal::new("role-opaque", message));
     }

@@ -86,12 +86,9 @@ impl<'a> Walker<'a> {
             .iter()
             .filter_map(|node| if let Node::ResTarget(column) = node { column.name().map(Arc::from) } else { None })
             .collect();
-        let names = if listed.is_empty() {
-            let all = self.all_columns(&target.columns);
-            all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect()
-        } else {
-            listed
-        };
+        let all = self.all_columns(&target.columns);
+        let all: Vec<Arc<str>> = all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect();
+        let names = if listed.is_empty() { all.clone() } else { listed };
         let Some(source) = source else { return Vec::new() };
         let Some(values) = self.all_columns(source) else {
             let row = self.whole_row(source);
@@ -102,6 +99,12 @@ impl<'a> Walker<'a> {
         for (name, value) in names.iter().zip(values.iter()) {
             self.flows_into(range, target, name, &value.flow);
             received.push(Named { name: Arc::clone(name), flow: value.flow.clone() });
+        }
+        // The other columns receive their defaults.
+        for name in all {
+            if !received.iter().any(|column| column.name == name) {
+                received.push(Named { name, flow: Flow::constant() });
+            }
         }
         // More values than columns that are known: the server refuses, or the catalog is stale.
         for value in values.iter().skip(names.len()) {

@@ -284,8 +284,7 @@ impl<'a> Walker<'a> {
         let Some((Node::A_Star(_), steps)) = steps.split_last() else { return Ok(None) };
         let clause = self.clause;
         if let (Node::FuncCall(call), []) = (indirection.arg(), steps) {
-            let columns =
-                self.in_clause(clause, |walker| walker.table_function(Node::FuncCall(call), &[], None, false))?;
+            let columns = self.in_clause(clause, |walker| walker.table_function(Node::FuncCall(call), &[], None))?;
             return Ok(Some(columns));
         }
         let mut flow = self.in_clause(None, |walker| walker.expression_or_row(indirection.arg()))?;

@@ -221,7 +221,7 @@ impl<'a> Walker<'a> {
                 })
                 .collect();
             let name = if is_single { alias } else { None };
-            match self.table_function(call, &defined, name, range.is_rowsfrom)? {
+            match self.table_function(call, &defined, name)? {
                 Columns::Any(flow) => unknown = Some(*flow),
                 known => columns.extend(self.all_columns(&known).iter().flat_map(|all| all.iter().cloned())),
             }

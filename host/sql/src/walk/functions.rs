@@ -135,7 +135,7 @@ impl<'a> Walker<'a> {
     }
 
     /// `ssn(p)` is `p.ssn` where p is a row that has it and no function does.
-    fn field_notation(&mut self, names: &[&str], arguments: &[Flow]) -> Option<Flow> {
+    fn field_notation(&self, names: &[&str], arguments: &[Flow]) -> Option<Flow> {
         let ([name], [row]) = (names, arguments) else { return None };
         let field = row.fields.as_ref()?.iter().find(|field| *field.name == **name)?;
         let flow = field.flow.clone();
@@ -144,7 +144,7 @@ impl<'a> Walker<'a> {
 
     /// The value of a call.
     pub(super) fn call(&mut self, names: &[&str], arguments: &[Flow], call: Call<'_>) -> Walk<Flow> {
-        let returned = self.returned(names, arguments, &call, &[], None)?;
+        let returned = self.returned(names, arguments, &call, &[])?;
         Ok(match returned {
             Returned::Scalar(flow) => flow,
             Returned::Row(fields) => Flow::row(fields),
@@ -158,7 +158,6 @@ impl<'a> Walker<'a> {
         node: Node<'a>,
         defined: &[Arc<str>],
         alias: Option<&str>,
-        is_rows_from: bool,
     ) -> Walk<Columns> {
         let Node::FuncCall(function) = node else {
             let flow = self.expression(node)?;
@@ -169,11 +168,11 @@ impl<'a> Walker<'a> {
         let (arguments, call) = self.call_arguments(function)?;
         let own_name = names.last().copied().unwrap_or_default();
         // `unnest(a, b)` is one column for each.
-        if own_name == "unnest" && (arguments.len() > 1 || is_rows_from && arguments.len() > 1) {
+        if own_name == "unnest" && arguments.len() > 1 {
             let columns = arguments.iter().map(|flow| Named { name: "unnest".into(), flow: at_best_derived(flow) });
             return Ok(Columns::List(columns.collect()));
         }
-        let returned = self.returned(&names, &arguments, &call, defined, alias)?;
+        let returned = self.returned(&names, &arguments, &call, defined)?;
         Ok(match returned {
             Returned::Row(fields) => Columns::List(fields),
             Returned::Unknown(flow) => Columns::Any(Box::new(flow)),
@@ -199,7 +198,6 @@ impl<'a> Walker<'a> {
         arguments: &[Flow],
         call: &Call<'_>,
         defined: &[Arc<str>],
-        alias: Option<&str>,
     ) -> Walk<Returned> {
         let mut candidates = self.candidates(names, arguments.len());
         let (_, name) = qualified(names);
@@ -214,7 +212,7 @@ impl<'a> Walker<'a> {
         }
         let mut all: Option<Returned> = None;
         for function in candidates {
-            let returned = self.returned_by(function, arguments, call, defined, alias)?;
+            let returned = self.returned_by(function, arguments, call, defined)?;
             all = Some(match all {
                 None => returned,
                 Some(other) => any_of(other, returned),
@@ -243,7 +241,6 @@ impl<'a> Walker<'a> {
         arguments: &[Flow],
         call: &Call<'_>,
         defined: &[Arc<str>],
-        alias: Option<&str>,
     ) -> Walk<Returned> {
         let full_name: Arc<str> = format!("{}.{}", function.schema, function.name).into();
         let class = classify(function);
@@ -266,24 +263,23 @@ impl<'a> Walker<'a> {
             }
             Class::Expand => {
                 let body = self.expand(function, arguments, call)?;
-                return Ok(self.shaped(function, &body, arguments, call, defined, alias));
+                return Ok(self.shaped(function, &body, arguments, call, defined));
             }
         };
         let any = Columns::Any(Box::new(flow));
-        Ok(self.shaped(function, &any, arguments, call, defined, alias))
+        Ok(self.shaped(function, &any, arguments, call, defined))
     }
 
     /// Puts what a function computes under the names that its result has.
     fn shaped(
-        &mut self,
+        &self,
         function: &'a Function,
         body: &Columns,
         arguments: &[Flow],
         call: &Call<'_>,
         defined: &[Arc<str>],
-        alias: Option<&str>,
     ) -> Returned {
-        let names = self.result_names(function, arguments, call, defined, alias);
+        let names = self.result_names(function, arguments, call, defined);
         let all = self.all_columns(body);
         let whole = match body {
             Columns::Any(flow) => Flow::clone(flow),
@@ -320,7 +316,6 @@ impl<'a> Walker<'a> {
         arguments: &[Flow],
         call: &Call<'_>,
         defined: &[Arc<str>],
-        _alias: Option<&str>,
     ) -> ResultNames {
         if !defined.is_empty() {
             return ResultNames::Row(defined.to_vec());

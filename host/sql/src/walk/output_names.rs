@@ -72,7 +72,7 @@ fn strong(node: Node<'_>) -> Option<Arc<str>> {
 /// A cast or a CASE names its column only if nothing inside does.
 fn weak(node: Node<'_>) -> Option<&str> {
     match node {
-        Node::TypeCast(cast) => cast.type_name()?.names().iter().filter_map(|name| name.sval()).last(),
+        Node::TypeCast(cast) => cast.type_name()?.names().iter().filter_map(|name| name.sval()).next_back(),
         Node::CaseExpr(_) => Some("case"),
         _ => None,
     }

@@ -429,7 +429,7 @@ impl<'a> Walker<'a> {
     }
 
     /// SEARCH and CYCLE add columns made of those that they name.
-    fn search_and_cycle(&mut self, node: &'a pg_raw_parse::nodes::CommonTableExpr, columns: Columns) -> Walk<Columns> {
+    fn search_and_cycle(&self, node: &'a pg_raw_parse::nodes::CommonTableExpr, columns: Columns) -> Walk<Columns> {
         let (search, cycle) = (node.search_clause(), node.cycle_clause());
         if search.is_none() && cycle.is_none() {
             return Ok(columns);

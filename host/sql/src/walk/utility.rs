@@ -388,7 +388,10 @@ fn runs(options: &CastNodeList<DefElem>) -> bool {
     analyze
 }
 
-fn copy_options(options: &CastNodeList<DefElem>) -> (CopyFormat, Vec<(Arc<str>, Arc<str>)>) {
+/// Options as written: name and value.
+type Options = Vec<(Arc<str>, Arc<str>)>;
+
+fn copy_options(options: &CastNodeList<DefElem>) -> (CopyFormat, Options) {
     let mut format = CopyFormat::Text;
     let mut all = Vec::new();
     for option in options {

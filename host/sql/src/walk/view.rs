@@ -39,7 +39,7 @@ impl Catalog {
 }
 
 impl Walker<'_> {
-    pub(super) fn view_meaning(&mut self, id: u32) -> Walk<Arc<ViewMeaning>> {
+    pub(super) fn view_meaning(&self, id: u32) -> Walk<Arc<ViewMeaning>> {
         let relation = self.catalog.relation(id);
         if let Some(meaning) = relation.meaning.get() {
             return Ok(Arc::clone(meaning));

@@ -1,0 +1,31 @@
+CREATE TABLE clinics (id int PRIMARY KEY, name text NOT NULL, city text);
+CREATE TABLE patients (
+  id int PRIMARY KEY, clinic_id int REFERENCES clinics (id), ssn text NOT NULL, name text NOT NULL,
+  dob date, phone varchar(20), zip text, note text, tags text[], extra jsonb, created timestamptz DEFAULT now());
+COMMENT ON COLUMN patients.ssn IS 'social security number';
+CREATE TABLE encounters (id bigint PRIMARY KEY, patient_id int REFERENCES patients (id), at timestamptz, kind text, amount numeric);
+CREATE TABLE staff (id int PRIMARY KEY, name text, room text);
+CREATE VIEW patient_view AS SELECT id, ssn AS social, upper(name) AS shout, zip FROM patients WHERE note IS NOT NULL;
+CREATE VIEW view_on_view (a, b, c) AS SELECT v.id, v.social, c.city FROM patient_view v JOIN patients p USING (id) JOIN clinics c ON c.id = p.clinic_id;
+CREATE VIEW zip_count AS SELECT zip, count(*) AS n FROM patients GROUP BY zip;
+CREATE MATERIALIZED VIEW patient_copy AS SELECT id, ssn, lower(name) AS low FROM patients;
+CREATE TABLE events (id int, ssn text, at date) PARTITION BY RANGE (at);
+CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE parents (id int, ssn text);
+CREATE TABLE children (toy text) INHERITS (parents);
+CREATE TYPE pair AS (one text, two text);
+CREATE TABLE pairs (id int, both_of pair);
+CREATE FUNCTION by_zip(wanted text) RETURNS SETOF patients LANGUAGE sql STABLE AS 'SELECT * FROM patients WHERE zip = wanted';
+CREATE FUNCTION names_of(int) RETURNS TABLE (who text, social text) LANGUAGE sql AS $$ SELECT name, ssn FROM patients WHERE clinic_id = $1 $$;
+CREATE FUNCTION initial(full_name text) RETURNS text LANGUAGE sql IMMUTABLE RETURN left(full_name, 1);
+CREATE FUNCTION ssn_of(wanted int) RETURNS text LANGUAGE sql STABLE BEGIN ATOMIC SELECT ssn FROM patients WHERE id = wanted; END;
+CREATE FUNCTION constant_one() RETURNS int LANGUAGE sql AS 'SELECT 1';
+CREATE FUNCTION touch(wanted int) RETURNS int LANGUAGE sql AS 'UPDATE patients SET note = ''x'' WHERE id = wanted RETURNING id';
+CREATE FUNCTION opaque_one(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN $1; END $$;
+CREATE FUNCTION allowed_one(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN $1; END $$;
+CREATE PROCEDURE tidy() LANGUAGE sql AS 'DELETE FROM staff WHERE room IS NULL';
+CREATE SCHEMA mart;
+CREATE TABLE mart.people (id int, ssn text, name text);
+CREATE SEQUENCE numbers;
+CREATE TABLE ruled (id int, x text);
+CREATE RULE ruled_rule AS ON INSERT TO ruled DO ALSO SELECT 1;
