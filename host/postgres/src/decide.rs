@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grille_policy::{
-    ColumnUse, Decision, DecisionId, Digest, Fault, Finding, Mode, Operation, Opinion, Parameter, Severity, Statement,
-    Terms, TransactionState, Verdict,
+    ColumnUse, Decision, DecisionId, Digest, Fault, Finding, Mode, Opaque, Operation, Opinion, Parameter, Severity,
+    Statement, Terms, TransactionState, Verdict,
 };
 use grille_review::{Ask, Asked, Outcome, Release, Ticket, digest_of_policies};
 use grille_sql::ProtectedSet;
@@ -227,14 +227,22 @@ impl Session {
             Decision::unbound(self.policies.epoch())
         };
         let inference = judged.guarded.as_ref().map_or(&[][..], |guarded| &guarded.inference);
-        let verdict = match &judged.refusal {
-            Some(finding) => Verdict::Block(finding.clone()),
-            None if inference.is_empty() => return decision,
-            None => Verdict::Allow,
+        let verdict = match (&judged.refusal, self.opaque_for_people(judged)) {
+            (Some(finding), _) => Verdict::Block(finding.clone()),
+            (None, Some(terms)) => Verdict::Review(terms),
+            (None, None) if inference.is_empty() => return decision,
+            (None, None) => Verdict::Allow,
         };
         decision.opinions.push(host_opinion(verdict, inference));
         decision = Decision::new(decision.epoch, decision.opinions);
         decision
+    }
+
+    /// Where the protection lets people decide about what cannot be followed (`settings.opaque = "review"`).
+    fn opaque_for_people(&self, judged: &Judged) -> Option<Terms> {
+        let opaque = &judged.guarded.as_ref()?.opaque;
+        let asks = self.view.protection.as_ref()?.opaque == Opaque::Review && !opaque.is_empty();
+        asks.then(|| Terms::standard(format!("it cannot be told what {} returns", opaque.join(", "))))
     }
 
     /// Rules on an operation that is about to run with these parameters.

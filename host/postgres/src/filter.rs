@@ -7,15 +7,20 @@ use grille_mask::{ColumnMask, ColumnType, Context, Masked};
 use grille_pg_codec::backend::{DataRow, OwnedField};
 use grille_pg_codec::encode::{EncodeError, RowWriter};
 use grille_pg_codec::{Format, Malformed, frame};
-use grille_policy::Treatment;
+use grille_policy::{Batch, ResultShape, Treatment};
 
 use crate::statements::ResultFormats;
+use crate::transform;
 
 /// A row of a masked result is held whole: it is refused above this.
 pub(crate) const ROW_BYTES_MAX: usize = 64 << 20;
 
+/// Types whose binary format is their text: text, varchar, bpchar, name, json.
+const TEXT_TYPES: [u32; 5] = [25, 1043, 1042, 19, 114];
+
 /// What happens to each row of a result.
 pub(crate) struct Filter {
+    pub(crate) shape: ResultShape,
     pub(crate) columns: Vec<Column>,
 }
 
@@ -23,6 +28,8 @@ pub(crate) struct Filter {
 pub(crate) struct Column {
     pub(crate) name: Arc<str>,
     pub(crate) treatment: Treatment,
+    /// Whether its values cross as UTF-8 text: all types in text format, text types in binary too.
+    pub(crate) is_text: bool,
     mask: ColumnMask,
 }
 
@@ -35,6 +42,7 @@ impl Column {
 impl Filter {
     /// Compiles one treatment per column; none if all of them keep.
     pub(crate) fn compile(
+        shape: ResultShape,
         treatments: &[Treatment],
         fields: &[OwnedField],
         formats: &ResultFormats,
@@ -45,22 +53,39 @@ impl Filter {
         }
         let columns = treatments.iter().zip(fields).enumerate().map(|(index, (treatment, field))| {
             let column = ColumnType::new(field.type_oid, mask_format(formats.of(index))).with_typmod(field.typmod);
+            let is_text = formats.of(index) == Format::Text || TEXT_TYPES.contains(&field.type_oid);
             Column {
+                is_text,
                 name: String::from_utf8_lossy(&field.name).into(),
                 treatment: treatment.clone(),
                 mask: ColumnMask::compile(treatment, column, context),
             }
         });
-        Some(Self { columns: columns.collect() })
+        Some(Self { columns: columns.collect(), shape })
     }
 
-    /// Appends the DataRow frame with its values treated, and counts the treated values that are not NULL.
+    /// Whether policies' own code rewrites columns.
+    pub(crate) fn rewrites(&self) -> bool {
+        self.transforms().next().is_some()
+    }
+
+    /// The columns that policies' own code rewrites, with the policies' names.
+    pub(crate) fn transforms(&self) -> impl Iterator<Item = (usize, &Arc<str>)> {
+        self.columns.iter().enumerate().filter_map(|(index, column)| match &column.treatment {
+            Treatment::Transform(policy) => Some((index, policy)),
+            Treatment::Keep | Treatment::Mask(_) => None,
+        })
+    }
+
+    /// Appends the DataRow frame with its values treated, and counts the treated values that are not NULL. `rewritten`
+    /// holds the batches that came back, and which of their rows this is.
     pub(crate) fn row(
         &self,
         body: &[u8],
         out: &mut BytesMut,
         scratch: &mut Vec<u8>,
         counts: &mut [u64],
+        rewritten: (&[(usize, Batch)], usize),
     ) -> Result<(), BadRow> {
         let row = DataRow::from_body(body)?;
         if row.len() != self.columns.len() {
@@ -68,13 +93,17 @@ impl Filter {
         }
         out.reserve(body.len() + frame::HEADER_BYTES);
         let mut treated = RowWriter::begin(out);
-        for ((value, column), count) in row.values().zip(&self.columns).zip(counts) {
+        for (index, ((value, column), count)) in row.values().zip(&self.columns).zip(counts).enumerate() {
             let value = value?;
             if column.is_keep() {
                 treated.value(value)?;
                 continue;
             }
             *count += u64::from(value.is_some());
+            if let Some((_, batch)) = rewritten.0.iter().find(|(column, _)| *column == index) {
+                treated.value(transform::value(batch, rewritten.1)?)?;
+                continue;
+            }
             scratch.clear();
             match column.mask.apply(value, scratch) {
                 Masked::Null => treated.value(None)?,
@@ -100,6 +129,8 @@ pub(crate) enum BadRow {
     Malformed(#[from] Malformed),
     #[error("a row has {row} columns where {described} were described")]
     Columns { row: usize, described: usize },
+    #[error("a policy's values do not fit their rows")]
+    Batch,
     #[error("a treated row cannot be written")]
     Unwritable(#[from] EncodeError),
 }
@@ -138,7 +169,7 @@ mod tests {
         let key = MaskKey::new([7; 32]);
         let detector = Arc::new(Detector::new().expect("the patterns compile"));
         let context = Context { key: &key, detector: &detector, year: 2026 };
-        Filter::compile(treatments, fields, &ResultFormats::default(), &context)
+        Filter::compile(ResultShape { columns: Vec::new() }, treatments, fields, &ResultFormats::default(), &context)
     }
 
     #[test]
@@ -148,7 +179,7 @@ mod tests {
         let filter = filter(&treatments, &fields).expect("two columns are treated");
         let row = frame_of(&[Some(b"17"), Some(b"123-45-6789"), Some(b"1980-06-15")]);
         let (mut out, mut counts) = (BytesMut::new(), [0; 3]);
-        filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut counts).expect("a whole row");
+        filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut counts, (&[], 0)).expect("a whole row");
         assert_eq!(out, frame_of(&[Some(b"17"), Some(b"[redacted]"), Some(b"1980-01-01")]));
         assert_eq!(counts, [0, 1, 1]);
     }
@@ -160,7 +191,7 @@ mod tests {
         let filter = filter(&[Treatment::Mask(Masker::Null)], &fields).expect("one column is treated");
         let row = frame_of(&[Some(b"a"), Some(b"b")]);
         let mut out = BytesMut::new();
-        let refused = filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut [0]);
+        let refused = filter.row(&row[frame::HEADER_BYTES..], &mut out, &mut Vec::new(), &mut [0], (&[], 0));
         assert!(matches!(refused, Err(BadRow::Columns { row: 2, described: 1 })));
         assert!(out.is_empty());
     }

@@ -31,6 +31,7 @@ mod sanitise;
 mod session;
 mod settings;
 mod statements;
+mod transform;
 mod upstream;
 
 pub use accept::ALPN;

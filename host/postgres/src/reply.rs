@@ -5,18 +5,21 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use grille_pg_codec::backend::{CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field};
 use grille_pg_codec::{frame, tag::backend as tag};
-use grille_policy::{Certainty, Fault, Masker, ResultColumn, ResultShape, TransactionState, Treatment, Verdict, join};
+use grille_policy::{
+    Batch, Certainty, Fault, Masker, ResultColumn, ResultShape, TransactionState, Treatment, Verdict, join,
+};
 use grille_sql::{RowPlan, SessionEffect};
 
 use crate::catalog::text_row;
 use crate::copy::CopyOut;
-use crate::filter::{Filter, ROW_BYTES_MAX};
+use crate::filter::{BadRow, Filter, ROW_BYTES_MAX};
 use crate::operation::Judged;
 use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
 use crate::session::{End, Session};
 use crate::statements::ResultFormats;
+use crate::transform;
 
 /// Messages other than rows and COPY data: descriptions of 1,600 columns, errors with long texts.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -40,7 +43,16 @@ impl Session {
                 break;
             }
             if head.tag == tag::DATA_ROW && self.shape_rows().await? {
-                self.treat_run()?;
+                if self
+                    .owed
+                    .running()
+                    .and_then(|running| running.filter.as_ref())
+                    .is_some_and(|filter| filter.rewrites())
+                {
+                    self.rewrite_run().await?;
+                } else {
+                    self.treat_run()?;
+                }
                 continue;
             }
             let message = self.target.inbox.split_to(head.len);
@@ -164,7 +176,7 @@ impl Session {
                 break;
             };
             let before = rows_out.len();
-            if let Err(error) = filter.row(body, rows_out, scratch, counts) {
+            if let Err(error) = filter.row(body, rows_out, scratch, counts, (&[], 0)) {
                 rows_out.truncate(before);
                 bad = Some(error);
                 break;
@@ -178,11 +190,57 @@ impl Session {
         let treated = rows_out.split();
         self.record_reply(rows, &treated)?;
         self.caller.outbox.push(treated);
-        if let Some(error) = bad {
-            tracing::warn!(session = %self.facts.id, %error, "a result is cut");
-            let message = format!("the result does not fit its description ({error}), so it was cut");
-            self.cut(Answer::new(sqlstate::REFUSED, Fault::Target, message));
+        bad.map_or(Ok(()), |error| self.cut_misfit(0, &error))
+    }
+
+    /// The same where policies' own code rewrites columns: one call per column for all rows that one read delivered.
+    async fn rewrite_run(&mut self) -> Result<(), End> {
+        let Some(filter) = self.owed.running().and_then(|running| running.filter.clone()) else { return Ok(()) };
+        let (rows, consumed) = transform::rows_at_front(&self.target.inbox);
+        let mut rewritten: Vec<(usize, Batch)> = Vec::new();
+        for (column, policy) in filter.transforms() {
+            let batch = match transform::collect(&filter, column, &self.target.inbox, &rows) {
+                Ok(batch) => batch,
+                Err(error) => return self.cut_misfit(consumed, &error),
+            };
+            match self.policies.transform(policy, &filter.shape, batch).await {
+                Ok(batch) => rewritten.push((column, batch)),
+                Err(decision) => {
+                    let message = match &decision.verdict {
+                        Verdict::Block(finding) => finding.message.to_string(),
+                        _ => format!("policy \"{policy}\" gave no values, so the result was cut"),
+                    };
+                    self.target.inbox.advance(consumed);
+                    self.cut(Answer::new(sqlstate::REFUSED, Fault::Plugin, message));
+                    return Ok(());
+                }
+            }
         }
+        let Self { target, owed, rows_out, scratch, .. } = self;
+        let Some(running) = owed.running() else { return Ok(()) };
+        let Some((_, counts)) = running.masked.last_mut() else { return Ok(()) };
+        for (index, place) in rows.iter().enumerate() {
+            let body = target.inbox.get(place.clone()).unwrap_or_default();
+            if let Err(error) = filter.row(body, rows_out, scratch, counts, (&rewritten, index)) {
+                rows_out.clear();
+                return self.cut_misfit(consumed, &error);
+            }
+        }
+        target.inbox.advance(consumed);
+        running.seen += rows.len() as u64;
+        running.bytes += rows_out.len() as u64;
+        let treated = rows_out.split();
+        self.record_reply(rows.len() as u64, &treated)?;
+        self.caller.outbox.push(treated);
+        Ok(())
+    }
+
+    /// Cuts a result at rows that do not fit.
+    fn cut_misfit(&mut self, consumed: usize, error: &BadRow) -> Result<(), End> {
+        self.target.inbox.advance(consumed);
+        tracing::warn!(session = %self.facts.id, %error, "a result is cut");
+        let message = format!("the result does not fit its description ({error}), so it was cut");
+        self.cut(Answer::new(sqlstate::REFUSED, Fault::Target, message));
         Ok(())
     }
 
@@ -648,7 +706,7 @@ impl Session {
             return Err(refused("a policy gave no treatment for every column of the result"));
         }
         let joined: Vec<Treatment> = plan.treatments.iter().zip(&given).map(|(one, two)| join(one, two)).collect();
-        Ok(Filter::compile(&joined, columns, formats, &self.path.mask_context()).map(Arc::new))
+        Ok(Filter::compile(shape, &joined, columns, formats, &self.path.mask_context()).map(Arc::new))
     }
 
     /// What the text's lineage gives each column, made stricter by what the target says of its origin: two sources that
