@@ -115,8 +115,8 @@ pub struct Session {
     pub peer: Arc<str>,
     /// What the caller said it was.
     pub client: Arc<str>,
-    /// Whether columns were masked.
-    pub masked: bool,
+    /// Whether columns were masked; lists do not say.
+    pub masked: Option<bool>,
     /// When it began, in Unix milliseconds.
     pub opened_ms: u64,
     /// When it ended, in Unix milliseconds.

@@ -202,7 +202,7 @@ fn session() -> Session {
         protocol: "postgres".into(),
         peer: "127.0.0.1:5".into(),
         client: "psql".into(),
-        masked: true,
+        masked: Some(true),
         opened_ms: 1,
         closed_ms: None,
         end: None,

@@ -160,7 +160,7 @@ fn describe(detail: &SessionDetail) -> String {
         ("who", format!("{} ({} at {})", who(session), session.person.sub, session.person.issuer)),
         ("target", format!("{} ({}) as {}", session.target, session.protocol, session.roles.join(", "))),
         ("from", format!("{} {}", session.peer, session.client)),
-        ("masked", if session.masked { "yes" } else { "no" }.to_owned()),
+        ("masked", session.masked.map_or("", |masked| if masked { "yes" } else { "no" }).to_owned()),
         ("began", time(session.opened_ms)),
         ("state", state),
     ]));

@@ -96,7 +96,7 @@ impl Sessions {
             let Some(record) = entry.record() else { continue };
             let Some(shown) = detail.as_mut() else {
                 if let Record::SessionOpen(open) = record {
-                    let session = row(&open.facts, open.masked, at_ms, is_live);
+                    let session = row(&open.facts, Some(open.masked), at_ms, is_live);
                     detail = Some(SessionDetail { session, log: Vec::new(), more: 0 });
                 }
                 continue;
@@ -221,7 +221,7 @@ fn told(entry: &Entry, is_live: bool) -> Vec<Moment> {
         .collect();
     match entry.record() {
         Some(Record::SessionOpen(open)) => {
-            let session = Box::new(row(&open.facts, open.masked, at_ms, is_live));
+            let session = Box::new(row(&open.facts, Some(open.masked), at_ms, is_live));
             moments.push(Moment::Opened { session });
         }
         Some(Record::Decision(decision)) => moments.push(Moment::Asked {
@@ -242,7 +242,7 @@ fn told(entry: &Entry, is_live: bool) -> Vec<Moment> {
     moments
 }
 
-fn row(facts: &SessionFacts, masked: bool, opened_ms: u64, is_live: bool) -> Session {
+fn row(facts: &SessionFacts, masked: Option<bool>, opened_ms: u64, is_live: bool) -> Session {
     Session {
         id: facts.id,
         person: Person::from(&*facts.subject),
@@ -264,7 +264,7 @@ fn row(facts: &SessionFacts, masked: bool, opened_ms: u64, is_live: bool) -> Ses
 
 fn summary_row(summary: SessionSummary, is_live: bool) -> Session {
     let mut session = match &summary.facts {
-        Some(facts) => row(facts, false, summary.first / 1000, is_live),
+        Some(facts) => row(facts, None, summary.first / 1000, is_live),
         None => sealed(&summary, is_live),
     };
     session.operations = Some(summary.operations);
@@ -291,7 +291,7 @@ fn sealed(summary: &SessionSummary, is_live: bool) -> Session {
         protocol: Arc::clone(&unknown),
         peer: Arc::clone(&unknown),
         client: unknown,
-        masked: false,
+        masked: None,
         opened_ms: summary.first / 1000,
         closed_ms: None,
         end: None,
