@@ -12,7 +12,10 @@ use crate::rooms::{Act, Action};
 
 /// The other end of the connection, put into each request by the server.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_tls: bool,
+}
 
 /// Who sent a request: the holder of its bearer token.
 pub(crate) struct Caller {
@@ -34,7 +37,7 @@ impl FromRequestParts<Arc<App>> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let token = bearer(parts)?;
         let subject = app.rooms.identify.identify(token).await?;
-        let peer = parts.extensions.get::<Peer>().map_or_else(|| "".into(), |peer| peer.0.to_string().into());
+        let peer = parts.extensions.get::<Peer>().map_or_else(|| "".into(), |peer| peer.address.to_string().into());
         Ok(Self { subject, peer })
     }
 }

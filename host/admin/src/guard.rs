@@ -8,11 +8,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
+use crate::caller::Peer;
 use crate::problem::Problem;
 
 /// Answers only under names that are ours. A page whose own name was made to resolve to our address (DNS rebinding)
-/// still sends its name.
+/// still sends its name. Over TLS the certificate has said already that the name is ours.
 pub(crate) async fn host(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls) {
+        return next.run(request).await;
+    }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     match host {
         Some(host) if is_ours(host, &app.config.hosts) => next.run(request).await,

@@ -1,5 +1,4 @@
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,12 +65,12 @@ async fn one(connection: Connection, tls: Option<Arc<ServerTls>>, router: Router
     match tls {
         None => {
             permit.authenticated();
-            talk(stream, peer, router, drain).await;
+            talk(stream, Peer { address: peer, is_tls: false }, router, drain).await;
         }
         Some(tls) => match tokio::time::timeout(HANDSHAKE_TIME_MAX, tls.accept(stream)).await {
             Ok(Ok(stream)) => {
                 permit.authenticated();
-                talk(stream, peer, router, drain).await;
+                talk(stream, Peer { address: peer, is_tls: true }, router, drain).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "admin TLS handshake failed"),
             Err(_) => tracing::debug!(%peer, "admin TLS handshake took too long"),
@@ -81,7 +80,7 @@ async fn one(connection: Connection, tls: Option<Arc<ServerTls>>, router: Router
 
 async fn talk(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    peer: Peer,
     router: Router,
     mut drain: Drain,
 ) {
@@ -105,18 +104,14 @@ async fn talk(
             () = end.ended() => return,
         };
         if let Err(error) = ended {
-            tracing::debug!(%peer, %error, "admin connection ended");
+            tracing::debug!(peer = %peer.address, %error, "admin connection ended");
         }
         return;
     }
 }
 
-async fn answer(
-    request: hyper::Request<Incoming>,
-    peer: SocketAddr,
-    mut router: Router,
-) -> Result<Response, Infallible> {
+async fn answer(request: hyper::Request<Incoming>, peer: Peer, mut router: Router) -> Result<Response, Infallible> {
     let mut request: Request = request.map(Body::new);
-    request.extensions_mut().insert(Peer(peer));
+    request.extensions_mut().insert(peer);
     router.call(request).await
 }

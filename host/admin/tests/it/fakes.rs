@@ -8,7 +8,7 @@ use grille_admin::{
     Act, AdminConfig, Audit, Identify, NotIdentified, PolicyView, Problem, RecordingStream, Rooms, SessionFilter,
     SessionView, StatusView, Unreadable, Unrecorded, router, serve,
 };
-use grille_net::{DrainHandle, Listen, Listener, drain};
+use grille_net::{DrainHandle, Listen, Listener, ServerTls, drain};
 use grille_policy::{
     BoxFuture, DecisionId, Digest, Epoch, Mode, SessionFacts, SessionId, Subject, Terms, TransactionState,
 };
@@ -31,6 +31,10 @@ pub(crate) struct Api {
 }
 
 pub(crate) async fn start() -> Api {
+    start_with(None).await
+}
+
+pub(crate) async fn start_with(tls: Option<Arc<ServerTls>>) -> Api {
     let fakes = Arc::new(Fakes { is_live: AtomicBool::new(true), ..Fakes::default() });
     let config = DeskConfig { reviewers: vec!["reviewers".into()], ..DeskConfig::default() };
     let key = Key(Ed25519KeyPair::generate().unwrap());
@@ -58,7 +62,7 @@ pub(crate) async fn start() -> Api {
     let listener = Listener::bind(listen).unwrap();
     let address = listener.local_addr().unwrap();
     let (handle, drain) = drain();
-    let server = tokio::spawn(serve(listener, None, router(config, rooms), drain));
+    let server = tokio::spawn(serve(listener, tls, router(config, rooms), drain));
     Api { client: reqwest::Client::new(), address, desk, drain: handle, server, fakes }
 }
 

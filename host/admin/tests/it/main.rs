@@ -4,11 +4,13 @@
 
 mod fakes;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use fakes::{Api, UPDATE, ask, start};
-use grille_admin::Problem;
+use fakes::{Api, UPDATE, ask, start, start_with};
 use grille_admin::view::{Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status};
+use grille_admin::{Problem, serve};
+use grille_net::{KeySource, Listen, Listener, ServerTls, ServerTlsConfig, drain};
 use grille_review::{Asked, Outcome, Review, State};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -212,4 +214,36 @@ async fn draining_finishes_what_is_under_way() {
     drain.begin();
     tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
     assert!(client.get(&url).bearer_auth("ops").send().await.is_err());
+}
+
+#[tokio::test]
+async fn over_tls_the_certificate_names_us() {
+    let made = rcgen::generate_simple_self_signed(["gate.example".to_owned()]).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let config = ServerTlsConfig { cert, key: KeySource::File(key), alpn: vec![b"http/1.1".to_vec()] };
+    let api = start_with(Some(Arc::new(ServerTls::new(config).unwrap()))).await;
+    let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
+    let client =
+        reqwest::Client::builder().tls_certs_only([root]).resolve("gate.example", api.address).build().unwrap();
+    let url = format!("https://gate.example:{}/v1/status", api.address.port());
+    assert_eq!(client.get(&url).bearer_auth("ops").send().await.unwrap().status(), StatusCode::OK);
+
+    let clear = api.client.get(api.url("/v1/status")).bearer_auth("ops").send().await;
+    assert!(clear.is_err(), "tokens in the clear are not read");
+}
+
+#[tokio::test]
+async fn tokens_are_not_read_in_the_clear_off_loopback() {
+    let listen = Listen {
+        name: "admin".into(),
+        address: "0.0.0.0:0".parse().unwrap(),
+        max_connections: 1,
+        max_unauthenticated: 1,
+    };
+    let (_handle, ear) = drain();
+    let refused = serve(Listener::bind(listen).unwrap(), None, axum::Router::new(), ear).await.unwrap_err();
+    assert!(refused.to_string().contains("give it TLS or a loopback address"), "{refused}");
 }
