@@ -72,20 +72,20 @@ fn status(policies: &Policies) -> String {
     let rows: Vec<Vec<String>> = policies.policies.iter().map(row).collect();
     let mut text = format!("policy epoch {}\n\n", policies.epoch);
     text.push_str(&table(&["NAME", "MODE", "PLUGIN", "SETTINGS", "HOOKS", "STATE"], &rows));
-    for policy in &policies.policies {
-        for note in &policy.notes {
-            text.push_str(&format!("\n{}: {}", policy.name, harmless(note)));
-        }
+    let notes: Vec<String> = policies
+        .policies
+        .iter()
+        .flat_map(|policy| policy.notes.iter().map(|note| format!("{}: {}\n", policy.name, harmless(note))))
+        .collect();
+    if !notes.is_empty() {
+        text.push_str(&format!("\n{}", notes.concat()));
     }
     if let Some(reload) = &policies.reload {
         let outcome = if reload.is_done { "came into force" } else { "was refused, nothing changed" };
-        text.push_str(&format!("\nthe last reload, {}, {outcome}", time(reload.at_ms)));
+        text.push_str(&format!("\nthe last reload, {}, {outcome}\n", time(reload.at_ms)));
         for line in &reload.lines {
-            text.push_str(&format!("\n  {}", harmless(line)));
+            text.push_str(&format!("  {}\n", harmless(line)));
         }
-    }
-    if !text.ends_with('\n') {
-        text.push('\n');
     }
     text
 }
@@ -104,4 +104,66 @@ fn names(names: &[Arc<str>]) -> String {
 /// Enough of a digest to tell two apart.
 fn short(digest: &Digest) -> String {
     digest.to_string().chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use grille_admin::view::Reload;
+    use grille_policy::Epoch;
+
+    use super::*;
+
+    fn policies() -> Policies {
+        let policy = |name: &str, mode, state: &str, notes: &[&str]| Policy {
+            name: name.into(),
+            plugin: format!("{name} 0.1.0").into(),
+            source: format!("plugins/{name}.wasm").into(),
+            digest: Digest([0xab; 32]),
+            settings: Digest([0xcd; 32]),
+            mode,
+            state: state.into(),
+            targets: vec!["clinic".into()],
+            roles: vec!["*".into(), "!dba".into()],
+            hooks: vec!["sql".into(), "sql-columns".into()],
+            on_failure: "block".into(),
+            notes: notes.iter().map(|&note| note.into()).collect(),
+        };
+        let lines = vec!["policies.phi.plugin: the file is \u{1b}[1mtruncated".into()];
+        Policies {
+            epoch: Epoch(4),
+            policies: vec![
+                policy("guard", Mode::Monitor, "in force", &[]),
+                policy("phi", Mode::Enforce, "missing", &["follows its file", "12 calls"]),
+            ],
+            reload: Some(Reload { at_ms: 1_795_000_000_000, is_done: false, lines }),
+        }
+    }
+
+    #[test]
+    fn a_list() {
+        let expected = "\
+NAME   PLUGIN       MODE     TARGETS  ROLES    ON FAILURE  SOURCE
+guard  guard 0.1.0  monitor  clinic   *, !dba  block       plugins/guard.wasm
+phi    phi 0.1.0    enforce  clinic   *, !dba  block       plugins/phi.wasm
+";
+        assert_eq!(list(&policies()), expected);
+    }
+
+    #[test]
+    fn a_status() {
+        let expected = "\
+policy epoch 4
+
+NAME   MODE     PLUGIN        SETTINGS      HOOKS             STATE
+guard  monitor  abababababab  cdcdcdcdcdcd  sql, sql-columns  in force
+phi    enforce  abababababab  cdcdcdcdcdcd  sql, sql-columns  missing
+
+phi: follows its file
+phi: 12 calls
+
+the last reload, 2026-11-18T11:06:40Z, was refused, nothing changed
+  policies.phi.plugin: the file is \\u001b[1mtruncated
+";
+        assert_eq!(status(&policies()), expected);
+    }
 }

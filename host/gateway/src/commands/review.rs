@@ -204,3 +204,91 @@ fn state(text: &str) -> Result<State, String> {
     let names = State::ALL.map(State::name).join(", ");
     State::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| format!("one of {names}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use grille_policy::{Actor, Digest, Epoch, Finding, RequestId, SessionId, Severity, TransactionState};
+    use grille_review::{Content, Need, Person, Requester, ShownParameter, Vote};
+
+    use super::*;
+
+    fn review() -> Review {
+        let person = |name: &str| Person { issuer: "https://id".into(), sub: name.into(), name: name.into() };
+        Review {
+            id: RequestId::mint(1_795_000_000_123, 7),
+            state: State::Pending,
+            requester: Requester {
+                person: person("ann"),
+                actors: vec![Actor { issuer: "https://id".into(), sub: "bot".into() }],
+                session: SessionId::mint(1_795_000_000_000, 7),
+                roles: vec!["analyst".into()],
+                peer: "127.0.0.1:5".into(),
+                client: "psql".into(),
+            },
+            target: "clinic".into(),
+            content: Content {
+                text: "update visits\nset ward = $1 \u{1b}[8mwhere true".into(),
+                sha256: Digest([0xab; 32]),
+                parameters: vec![
+                    ShownParameter { type_oid: 25, value: Some("B'\n".into()) },
+                    ShownParameter { type_oid: 25, value: None },
+                ],
+                parameters_commit: Digest([0; 32]),
+                transaction: TransactionState::Idle,
+            },
+            reason: "a bulk update".into(),
+            justification: Some("ticket 4711".into()),
+            findings: vec![Finding::new("update-without-where", Severity::High, "UPDATE changes all rows")],
+            epoch: Epoch(3),
+            policies: Digest([1; 32]),
+            held: true,
+            asked_ms: 1_795_000_000_000,
+            expires_ms: 1_795_000_120_000,
+            needs: vec![Need { groups: vec!["reviewers".into(), "leads".into()], people: 2 }],
+            missing: 1,
+            votes: vec![Vote { by: person("rita"), approved: true, reason: "agreed".into(), at_ms: 1_795_000_060_000 }],
+        }
+    }
+
+    #[test]
+    fn a_list() {
+        let rows = rows(&[review()], 1_795_000_030_000);
+        let expected = "\
+ID                  STATE    WHO          TARGET  ENDS IN  NEEDS  WHAT
+r-0d3w5hhc3v000007  pending  bot for ann  clinic  1m 30s   1      update visits set ward = $1 \\u001b[8mwhere true
+";
+        let text = table(&["ID", "STATE", "WHO", "TARGET", "ENDS IN", "NEEDS", "WHAT"], &rows);
+        assert_eq!(text.replace(&review().id.to_string(), "r-0d3w5hhc3v000007"), expected);
+    }
+
+    #[test]
+    fn all_that_a_reviewer_decides_on() {
+        let expected = format!(
+            "\
+request       {}
+state         pending
+who           bot for ann (ann at https://id)
+from          127.0.0.1:5 psql
+session       {}
+target        clinic as analyst
+why asked     a bulk update
+found         update-without-where: UPDATE changes all rows
+their reason  ticket 4711
+asked         2026-11-18T11:06:40Z, waits at the prompt
+ends          2026-11-18T11:08:40Z
+needs         2 of reviewers, leads
+missing       1
+said          rita approved 2026-11-18T11:07:40Z: agreed
+sha256        {}
+parameters    $1 = \"B'\\n\"
+              $2 = NULL
+would run     update visits
+              set ward = $1 \\u001b[8mwhere true
+",
+            review().id,
+            review().requester.session,
+            "ab".repeat(32),
+        );
+        assert_eq!(describe(&review()), expected);
+    }
+}
