@@ -10,6 +10,8 @@ use grille_policy::{
 };
 use parking_lot::Mutex;
 
+mod life;
+
 use super::*;
 
 #[derive(Default)]
