@@ -1,1 +1,38 @@
+//! Policies as WebAssembly components: the only room that knows wasmtime.
+//!
+//! [`PluginHost`] loads components into a [`PolicySet`], puts a set in force at once, and judges as
+//! [`grille_policy::Evaluator`]. A file is read whole, identified, and checked against the contract before it is
+//! compiled; it is compiled off the paths of callers, linked with nothing but `grille:policy`, and asked about its
+//! settings; on any problem nothing changes.
+//!
+//! An instance serves one session and one policy. It has a memory limit, a time limit, and no way out but the contract's
+//! imports. What it answers is checked like bytes of a stranger. Whatever goes wrong counts as a block that names the
+//! policy, and the next call finds a fresh instance.
+//!
+//! What is deliberately not here: watching files (the gateway reloads), masking (a treatment is only named here),
+//! anything of PostgreSQL's wire, and WASI.
 
+mod answer;
+mod artifact;
+mod bindings;
+mod bound;
+mod cache;
+mod engine;
+mod guest;
+mod host;
+mod instance;
+mod limits;
+mod load;
+mod loaded;
+mod log;
+mod memo;
+mod problem;
+mod session;
+mod settings;
+mod stats;
+
+pub use engine::{EngineConfig, EngineError};
+pub use host::{PluginHost, PolicyDescription, PolicySet, PolicyStatus};
+pub use limits::Limits;
+pub use load::PolicySpec;
+pub use problem::{LoadProblem, Step};

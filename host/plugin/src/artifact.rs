@@ -1,0 +1,231 @@
+//! What a file says of itself before anything of it runs or is compiled.
+
+use grille_policy::Digest;
+use serde::Deserialize;
+use wasmparser::{Encoding, Parser, Payload};
+
+/// The biggest component that was measured is 18 MB.
+pub(crate) const BYTES_MAX: u64 = 64 << 20;
+const METADATA_SECTION: &str = "grille:metadata";
+const METADATA_MAX: usize = 64 << 10;
+
+const PACKAGE: &str = "grille:policy/";
+/// The minor version that this host speaks. Within it, older and newer patches link as far as they use what exists.
+const MAJOR: u64 = 0;
+const MINOR: u64 = 1;
+/// Interfaces of the contract that hold types and handles, or that the host implements.
+const IMPORTS: [&str; 5] = ["types", "context", "sql-data", "log", "clock"];
+const HOOKS: [&str; 5] = ["session", "sql", "sql-columns", "sql-result", "sql-values"];
+
+/// The section `grille:metadata`. Everything in it is a claim; what a component imports and exports is a fact.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) name: Option<String>,
+    pub(crate) version: Option<String>,
+    pub(crate) hooks: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) stateless: bool,
+}
+
+/// A component that was read whole.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    pub(crate) digest: Digest,
+    pub(crate) metadata: Metadata,
+    /// The names of the hooks that it exports, sorted.
+    pub(crate) hooks: Vec<&'static str>,
+    pub(crate) wants_clock: bool,
+}
+
+/// Where reading failed, and why in one line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Parse(String),
+    Metadata(String),
+    Imports(String),
+}
+
+impl Artifact {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let Outline { metadata, imports, exports } = outline(bytes)?;
+        let wants_clock = imports.iter().any(|import| import.starts_with("grille:policy/clock@"));
+        imports.iter().try_for_each(|import| check_import(import)).map_err(Refusal::Imports)?;
+        let hooks = hooks(&exports).map_err(Refusal::Imports)?;
+        let metadata = match metadata {
+            Some(json) => serde_json::from_slice::<Metadata>(&json)
+                .map_err(|error| Refusal::Metadata(format!("the section {METADATA_SECTION} is unreadable: {error}")))?,
+            None => Metadata::default(),
+        };
+        if let Some(declared) = &metadata.hooks {
+            let mut declared: Vec<&str> = declared.iter().map(String::as_str).collect();
+            declared.sort_unstable();
+            if declared != hooks {
+                let (declared, found) = (declared.join(", "), hooks.join(", "));
+                return Err(Refusal::Metadata(format!(
+                    "its metadata declare the hooks [{declared}] but it exports [{found}]; build it again"
+                )));
+            }
+        }
+        Ok(Self { digest: sha256(bytes), metadata, hooks, wants_clock })
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Digest {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    Digest(digest)
+}
+
+struct Outline {
+    metadata: Option<Vec<u8>>,
+    imports: Vec<String>,
+    exports: Vec<String>,
+}
+
+/// Walks through the whole file, so that a truncated one is an error here and nothing else anywhere.
+fn outline(bytes: &[u8]) -> Result<Outline, Refusal> {
+    if bytes.is_empty() {
+        return Err(Refusal::Parse("the file is empty; copy the component again".into()));
+    }
+    if !b"\0asm".starts_with(bytes.get(..4).unwrap_or(bytes)) {
+        return Err(Refusal::Parse("the file is not WebAssembly; name the .wasm of a component".into()));
+    }
+    let torn = |error: wasmparser::BinaryReaderError| {
+        Refusal::Parse(format!(
+            "the file is damaged or not complete (at byte {} of {}: {}); copy the component again",
+            error.offset(),
+            bytes.len(),
+            error.message()
+        ))
+    };
+    let mut outline = Outline { metadata: None, imports: Vec::new(), exports: Vec::new() };
+    let mut depth = 0u32;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(torn)? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(Refusal::Parse(
+                    "the file is a core module, not a component; link it with wasm-component-ld (sdk/rust/README.md)"
+                        .into(),
+                ));
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 0 && section.name() == METADATA_SECTION => {
+                if outline.metadata.is_some() {
+                    return Err(Refusal::Metadata(format!("it has two sections {METADATA_SECTION}; build it again")));
+                }
+                if section.data().len() > METADATA_MAX {
+                    return Err(Refusal::Metadata(format!("its section {METADATA_SECTION} exceeds 64 KiB")));
+                }
+                outline.metadata = Some(section.data().to_vec());
+            }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    outline.imports.push(import.map_err(torn)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    outline.exports.push(export.map_err(torn)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(outline)
+}
+
+/// The import list is what a component can reach, and cannot lie.
+fn check_import(import: &str) -> Result<(), String> {
+    if let Some((interface, version)) = of_contract(import) {
+        check_version(import, version)?;
+        if IMPORTS.contains(&interface) {
+            return Ok(());
+        }
+        return Err(format!(
+            "it imports {import}, which this host does not have; upgrade the host or build the plugin without it"
+        ));
+    }
+    let advice = if import.starts_with("wasi:") {
+        "policies have no WASI; build it for wasm32-unknown-unknown, or with your language's option to stub WASI"
+    } else {
+        "policies reach nothing but grille:policy; remove it"
+    };
+    Err(format!("it imports {import}, which is forbidden: {advice}"))
+}
+
+fn hooks(exports: &[String]) -> Result<Vec<&'static str>, String> {
+    let mut hooks = Vec::new();
+    let mut has_lifecycle = false;
+    for export in exports {
+        // What a component exports besides is nobody's business.
+        let Some((interface, version)) = of_contract(export) else { continue };
+        check_version(export, version)?;
+        match HOOKS.iter().find(|hook| **hook == interface) {
+            Some(hook) => hooks.push(*hook),
+            None if interface == "lifecycle" => has_lifecycle = true,
+            None => {
+                return Err(format!("it exports {export}, a hook that this host does not know; upgrade the host"));
+            }
+        }
+    }
+    if !has_lifecycle {
+        return Err("it does not export grille:policy/lifecycle, as every policy must; is it a policy?".into());
+    }
+    hooks.sort_unstable();
+    Ok(hooks)
+}
+
+/// Interface and version of a name of our package.
+fn of_contract(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix(PACKAGE).map(|rest| rest.split_once('@').unwrap_or((rest, "")))
+}
+
+fn check_version(name: &str, version: &str) -> Result<(), String> {
+    let mut numbers = version.split(['.', '-', '+']).map(|number| number.parse::<u64>().ok());
+    let major_minor = (numbers.next().flatten(), numbers.next().flatten());
+    if major_minor == (Some(MAJOR), Some(MINOR)) && !version.contains('-') {
+        return Ok(());
+    }
+    let advice = match major_minor {
+        (Some(major), Some(minor)) if (major, minor) > (MAJOR, MINOR) => {
+            "upgrade the host, or rebuild with an older SDK"
+        }
+        _ => "rebuild it with a current SDK",
+    };
+    Err(format!("it was built against {name}; this host speaks grille:policy {MAJOR}.{MINOR}: {advice}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_outside_the_contract_are_refused_with_advice() {
+        for (import, expected) in [
+            ("grille:policy/log@0.1.0", ""),
+            ("grille:policy/log@0.1.9", ""),
+            ("grille:policy/kv@0.1.1", "which this host does not have"),
+            ("grille:policy/log@0.2.0", "upgrade the host"),
+            ("grille:policy/log@1.0.0", "upgrade the host"),
+            ("grille:policy/log@0.0.9", "rebuild it with a current SDK"),
+            ("grille:policy/log@0.1.0-rc.1", "rebuild it"),
+            ("grille:policy/log", "rebuild it"),
+            ("wasi:filesystem/types@0.2.9", "policies have no WASI"),
+            ("evil:net/socket@1.0.0", "reach nothing but grille:policy"),
+        ] {
+            let said = check_import(import).err().unwrap_or_default();
+            assert!(said.contains(expected) && said.is_empty() == expected.is_empty(), "{import}: {said}");
+        }
+    }
+
+    #[test]
+    fn only_known_hooks_beside_a_lifecycle() {
+        let found = |names: &[&str]| hooks(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let lifecycle = "grille:policy/lifecycle@0.1.0";
+        assert_eq!(found(&[lifecycle, "grille:policy/sql@0.1.0", "run"]), Ok(vec!["sql"]));
+        assert!(found(&["grille:policy/sql@0.1.0"]).is_err());
+        assert!(found(&[lifecycle, "grille:policy/shell@0.1.0"]).is_err());
+        assert!(found(&[lifecycle, "grille:policy/sql@0.2.0"]).is_err());
+    }
+}

@@ -1,0 +1,198 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use grille_policy::{Failure, FailureKind, SessionFacts};
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::{InstancePre, Resource};
+use wasmtime::{Store, Trap};
+
+use crate::bindings::exports::grille::policy::{lifecycle, session, sql, sql_columns, sql_result, sql_values};
+use crate::bindings::handles::SessionHandle;
+use crate::engine::{Shared, one_line};
+use crate::guest::{Asked, Guest, Reads};
+use crate::limits::{Limiter, Limits, Stopwatch, begin_call};
+use crate::log::LogQuota;
+
+/// How long a call waits for a slot when every instance is in use.
+const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+/// What one call may bring back from a guest into the host. The default of wasmtime is 128 MiB.
+const RETURNED_BYTES_MAX: usize = 4 << 20;
+/// A line for the operator.
+const MESSAGE_MAX: usize = 400;
+
+/// A component that links, with the places of its hooks.
+pub(crate) struct Linked {
+    pub(crate) pre: InstancePre<Guest>,
+    lifecycle: lifecycle::GuestIndices,
+    session: Option<session::GuestIndices>,
+    sql: Option<sql::GuestIndices>,
+    sql_columns: Option<sql_columns::GuestIndices>,
+    sql_result: Option<sql_result::GuestIndices>,
+    sql_values: Option<sql_values::GuestIndices>,
+}
+
+impl Linked {
+    pub(crate) fn new(pre: InstancePre<Guest>, hooks: &[&str]) -> wasmtime::Result<Self> {
+        // A hook that is exported but lacks its function is an error, not an absent hook.
+        let has = |hook: &str| hooks.contains(&hook);
+        Ok(Self {
+            lifecycle: lifecycle::GuestIndices::new(&pre)?,
+            session: has("session").then(|| session::GuestIndices::new(&pre)).transpose()?,
+            sql: has("sql").then(|| sql::GuestIndices::new(&pre)).transpose()?,
+            sql_columns: has("sql-columns").then(|| sql_columns::GuestIndices::new(&pre)).transpose()?,
+            sql_result: has("sql-result").then(|| sql_result::GuestIndices::new(&pre)).transpose()?,
+            sql_values: has("sql-values").then(|| sql_values::GuestIndices::new(&pre)).transpose()?,
+            pre,
+        })
+    }
+}
+
+/// What an instance runs under.
+pub(crate) struct Terms<'a> {
+    pub(crate) linked: &'a Linked,
+    pub(crate) limits: Limits,
+    pub(crate) has_clock: bool,
+    pub(crate) log: &'a Arc<LogQuota>,
+}
+
+/// An instance of a policy, of one session.
+pub(crate) struct Instance {
+    pub(crate) store: Store<Guest>,
+    lifecycle: lifecycle::Guest,
+    pub(crate) session: Option<session::Guest>,
+    pub(crate) sql: Option<sql::Guest>,
+    pub(crate) sql_columns: Option<sql_columns::Guest>,
+    pub(crate) sql_result: Option<sql_result::Guest>,
+    pub(crate) sql_values: Option<sql_values::Guest>,
+    time: Duration,
+    /// Given back with the instance.
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Instance {
+    /// A fresh instance, not yet configured.
+    pub(crate) async fn start(
+        shared: &Shared,
+        terms: &Terms<'_>,
+        session: Option<Arc<SessionFacts>>,
+    ) -> Result<Self, Failure> {
+        let slot = tokio::time::timeout(SLOT_PATIENCE, Arc::clone(&shared.slots).acquire_owned()).await;
+        let Ok(Ok(slot)) = slot else {
+            return Err(failure(FailureKind::Start, "all instances are in use; raise the number of instances"));
+        };
+        let guest = Guest {
+            limiter: Limiter::new(terms.limits.memory, Arc::clone(&shared.memory)),
+            stopwatch: Stopwatch::new(),
+            log: Arc::clone(terms.log),
+            has_clock: terms.has_clock,
+            session,
+            asked: Asked::Nothing,
+            reads: Reads::default(),
+            lines: 0,
+        };
+        let mut store = Store::new(&shared.engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(RETURNED_BYTES_MAX);
+        store.epoch_deadline_callback(|mut context| Ok(context.data_mut().stopwatch.tick()));
+        begin(&mut store, Asked::Nothing, terms.limits.time.max(Limits::START_MIN));
+        let linked = terms.linked;
+        let instance = match linked.pre.instantiate_async(&mut store).await {
+            Ok(instance) => instance,
+            Err(error) => {
+                let found = diagnose(&store, &error);
+                let kind = if found.kind == FailureKind::Memory { FailureKind::Memory } else { FailureKind::Start };
+                return Err(Failure { kind, ..found });
+            }
+        };
+        let wrong = |hook: &str, error: wasmtime::Error| {
+            let message = format!("its `{hook}` does not have the types of grille:policy 0.1: {}", one_line(&error));
+            failure(FailureKind::Start, &message)
+        };
+        macro_rules! load {
+            ($hook:ident) => {{
+                let loaded = linked.$hook.as_ref().map(|hook| hook.load(&mut store, &instance)).transpose();
+                loaded.map_err(|error| wrong(stringify!($hook), error))?
+            }};
+        }
+        Ok(Self {
+            lifecycle: linked.lifecycle.load(&mut store, &instance).map_err(|error| wrong("lifecycle", error))?,
+            session: load!(session),
+            sql: load!(sql),
+            sql_columns: load!(sql_columns),
+            sql_result: load!(sql_result),
+            sql_values: load!(sql_values),
+            store,
+            time: terms.limits.time,
+            _slot: slot,
+        })
+    }
+
+    pub(crate) async fn validate(&mut self, settings: &str) -> Result<Vec<lifecycle::Problem>, Failure> {
+        begin(&mut self.store, Asked::Nothing, self.time.max(Limits::START_MIN));
+        let answer = self.lifecycle.call_validate(&mut self.store, settings).await;
+        answer.map_err(|error| diagnose(&self.store, &error))
+    }
+
+    pub(crate) async fn configure(&mut self, settings: &str) -> Result<(), Failure> {
+        begin(&mut self.store, Asked::Nothing, self.time.max(Limits::START_MIN));
+        let answer = self.lifecycle.call_configure(&mut self.store, settings).await;
+        match answer.map_err(|error| diagnose(&self.store, &error))? {
+            Ok(()) => Ok(()),
+            Err(message) => Err(failure(FailureKind::Start, &format!("it refused its settings: {message}"))),
+        }
+    }
+
+    /// Readies the instance for a call about one thing.
+    pub(crate) fn begin(&mut self, asked: Asked) {
+        begin(&mut self.store, asked, self.time);
+    }
+
+    /// Why a call failed. The instance cannot be used again.
+    pub(crate) fn diagnose(&self, error: &wasmtime::Error) -> Failure {
+        diagnose(&self.store, error)
+    }
+
+    pub(crate) fn reads(&self) -> Reads {
+        self.store.data().reads
+    }
+
+    pub(crate) fn memory(&self) -> u64 {
+        self.store.data().limiter.used()
+    }
+}
+
+/// The handle that every hook gets.
+pub(crate) fn session_handle() -> Resource<SessionHandle> {
+    Resource::new_borrow(0)
+}
+
+fn begin(store: &mut Store<Guest>, asked: Asked, time: Duration) {
+    store.set_epoch_deadline(1);
+    let guest = store.data_mut();
+    begin_call(&mut guest.limiter, &mut guest.stopwatch, time);
+    guest.asked = asked;
+    guest.reads = Reads::default();
+    guest.lines = 0;
+}
+
+/// What a call that ended in an error died of. A guest that was refused memory usually panics by itself, and one that
+/// was stopped by the clock shows a trap: the limits know better.
+fn diagnose(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
+    let guest = store.data();
+    if guest.stopwatch.has_exceeded() {
+        return failure(FailureKind::Timeout, "it computed for longer than limits.time");
+    }
+    if guest.limiter.has_refused() {
+        return failure(FailureKind::Memory, "it asked for more memory than limits.memory");
+    }
+    let text = one_line(error);
+    if error.downcast_ref::<Trap>().is_some() {
+        return failure(FailureKind::Trap, &text);
+    }
+    // What is left: the answer could not be read, or was too big to be.
+    failure(FailureKind::Nonsense, &text)
+}
+
+pub(crate) fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: crate::log::clean(message, MESSAGE_MAX).into() }
+}

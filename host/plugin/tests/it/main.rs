@@ -1,0 +1,9 @@
+//! Policies as components, good and bad ones, through the public API.
+#![forbid(unsafe_code)]
+
+mod answers;
+mod failures;
+mod first_party;
+mod loading;
+mod support;
+mod swapping;
