@@ -1,0 +1,1 @@
+SELECT id, ssn AS x, upper(name) FROM patients p WHERE zip = '12345' ORDER BY dob LIMIT 10

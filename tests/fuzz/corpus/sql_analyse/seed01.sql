@@ -1,0 +1,1 @@
+WITH w AS (SELECT * FROM patient_view) SELECT w.social, count(*) FROM w JOIN clinics c ON c.id = w.id GROUP BY 1

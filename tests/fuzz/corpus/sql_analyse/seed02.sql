@@ -1,0 +1,1 @@
+SELECT row_to_json(p), p.*, (p).ssn, extra->>'a', tags[1] FROM patients p, LATERAL (SELECT ssn FROM patients q WHERE q.id = p.id) l

@@ -1,0 +1,1 @@
+SELECT ssn FROM patients UNION ALL SELECT name FROM staff EXCEPT SELECT 'x'

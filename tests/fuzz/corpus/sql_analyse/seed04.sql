@@ -1,0 +1,1 @@
+WITH d AS (DELETE FROM staff WHERE id = 1 RETURNING *) INSERT INTO clinics SELECT id, name, room FROM d ON CONFLICT (id) DO UPDATE SET name = excluded.name RETURNING name

@@ -1,0 +1,1 @@
+UPDATE patients SET note = note || 'x' FROM clinics c WHERE c.id = clinic_id RETURNING ssn; TABLE mart.people

@@ -1,0 +1,1 @@
+MERGE INTO staff s USING patients p ON s.id = p.id WHEN MATCHED THEN UPDATE SET name = p.ssn WHEN NOT MATCHED THEN INSERT VALUES (p.id, p.name, '')

@@ -1,0 +1,1 @@
+COPY staff FROM STDIN

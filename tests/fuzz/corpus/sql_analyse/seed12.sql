@@ -1,0 +1,1 @@
+SET search_path TO mart, public; SELECT set_config('x.y', 'z', true), current_setting('x.y'); RESET ALL; LISTEN a; NOTIFY a, 'b'

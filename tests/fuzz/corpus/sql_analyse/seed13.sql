@@ -1,0 +1,1 @@
+SELECT names_of(1), (by_zip('1')).ssn, initial(name), ssn_of(id), opaque_one(ssn), allowed_one(ssn) FROM patients

@@ -1,0 +1,1 @@
+SELECT max(ssn) OVER (PARTITION BY zip ORDER BY id ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), CASE WHEN ssn LIKE '1%' THEN ssn ELSE coalesce(name, '?') END FROM events_2025 NATURAL JOIN parents, children

@@ -1,0 +1,1 @@
+SELECT string_agg(ssn, ',' ORDER BY id) FILTER (WHERE dob > '1980-01-01') FROM patients GROUP BY GROUPING SETS ((zip), ()) HAVING count(*) > 1

@@ -1,0 +1,1 @@
+SELECT generate_series(1, 3), unnest(tags), ARRAY(SELECT ssn FROM patients), ARRAY[name], ROW(ssn, 1), EXISTS (SELECT FROM patients), id IN (SELECT id FROM staff) FROM patients

@@ -1,0 +1,1 @@
+SELECT E'\\x', U&'\0041', $a$text$a$, 1.5e3, B'1', X'F', '1'::int, CAST(NULL AS text), TIMESTAMP 'now' -- end

@@ -1,0 +1,1 @@
+query_to_xml('select 1', true, true, '')
