@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use grille_policy::{Effect, StatementFacts};
 
-use crate::analysis::{Analysis, Output, StatementInfo};
+use crate::analysis::{Analysis, Discard, Output, SessionEffect, StatementInfo};
 use crate::catalog::Catalog;
 use crate::limits::{Budget, Stop};
 use crate::walk::{Found, Rows, Told, Walker};
@@ -57,8 +57,9 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
         let mut facts = StatementFacts::default();
         let mut missing = Vec::new();
         let budget = Budget::for_text(text.len());
+        let mut path = &settings.search_path[..];
         for raw in tree {
-            let mut walker = Walker::new(catalog, &settings.search_path, &budget, depth_max);
+            let mut walker = Walker::new(catalog, path, &budget, depth_max);
             let told = walker.statement(raw.stmt())?;
             let found = std::mem::take(&mut walker.found);
             let range = range_of(text, raw.stmt_location, raw.stmt_len);
@@ -66,6 +67,10 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
             missing.extend_from_slice(&found.missing);
             let mut info = statement_info(&walker, told, &found, range);
             locate_copied_query(text, &mut info);
+            // What unqualified names mean from here on is for the server to know.
+            if info.session.iter().any(changes_path) {
+                path = &[];
+            }
             statements.push(info);
         }
         Ok((statements, facts, missing))
@@ -105,6 +110,21 @@ pub(crate) fn statement_info(walker: &Walker<'_>, told: Told, found: &Found, ran
         copy: found.copy.clone(),
         text_range: range,
         detail: found.detail(walker.catalog),
+    }
+}
+
+/// Whether the search path may be another one afterwards: the end of a transaction takes back what was set in it.
+fn changes_path(effect: &SessionEffect) -> bool {
+    match effect {
+        SessionEffect::Set { name, .. } | SessionEffect::Reset { name } => matches!(&**name, "search_path" | "role"),
+        SessionEffect::ResetAll
+        | SessionEffect::Discard(Discard::All)
+        | SessionEffect::Commit
+        | SessionEffect::Rollback
+        | SessionEffect::RollbackTo
+        | SessionEffect::SetRole
+        | SessionEffect::SetSessionAuthorization => true,
+        _ => false,
     }
 }
 

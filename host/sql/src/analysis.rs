@@ -12,8 +12,8 @@ pub struct Analysis {
     pub facts: Arc<StatementFacts>,
     /// The statements in the order of the text; none for an empty text.
     pub statements: Vec<StatementInfo>,
-    /// Names of relations and functions that the catalog does not hold. The catalog may be stale: read it again once,
-    /// then analyse again.
+    /// What the catalog does not hold, as `relation x`, `function f()` or `column c`. It may be stale: read it again
+    /// once, then analyse again.
     pub missing: Vec<Arc<str>>,
 }
 
@@ -256,6 +256,10 @@ pub enum CopyFormat {
 pub(crate) struct Detail {
     /// Relations that the text names.
     pub(crate) named: Vec<RelationUse>,
+    /// A relation that is read or written and that the catalog does not hold.
+    pub(crate) unresolved: Option<Arc<str>>,
+    /// Whether it works on all tables there are, without naming them.
+    pub(crate) reaches_all: bool,
     /// Relations that are read or changed, also beneath views, functions and parents. Sorted.
     pub(crate) reached: Vec<RelationName>,
     pub(crate) uses: Vec<ColumnUse>,

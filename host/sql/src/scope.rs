@@ -57,6 +57,10 @@ fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> 
             return outside(&used.relation);
         }
     }
+    if let Some(name) = &statement.detail.unresolved {
+        let message = format!("relation {name} is not known here, and your role is limited to certain relations");
+        return Err(Refusal::new("role-relation", message));
+    }
     for relation in &statement.detail.reached {
         if role.relations.excludes(&relation.to_string()) {
             return outside(relation);

@@ -124,7 +124,8 @@ impl Guard<'_> {
             return Err(Refusal::new(restriction.rule, &*restriction.message));
         }
         statement.session.iter().try_for_each(|effect| session::check(effect, self.protection))?;
-        let touches = detail.reached.iter().any(|relation| self.set.has_relation(relation));
+        let touches = detail.reached.iter().any(|relation| self.set.has_relation(relation))
+            || (detail.reaches_all && self.set.has_data());
         out.touches_protected |= touches;
 
         self.opaque(&detail.constructs, out)?;

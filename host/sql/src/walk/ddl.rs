@@ -69,8 +69,32 @@ impl<'a> Walker<'a> {
                 }
                 Ok("CREATE STATISTICS")
             }
+            Node::CreateDomainStmt(domain) => {
+                for constraint in domain.constraints() {
+                    self.domain_element(Node::Constraint(constraint))?;
+                }
+                Ok("CREATE DOMAIN")
+            }
+            Node::AlterDomainStmt(domain) => {
+                self.domain_element(domain.def())?;
+                Ok("ALTER DOMAIN")
+            }
             node => Ok(self.plain_definition(node)),
         }
+    }
+
+    /// A default or check of a domain; VALUE is what it stands for.
+    fn domain_element(&mut self, node: Node<'a>) -> Walk<()> {
+        self.in_clause(None, |walker| {
+            walker.framed(None, |walker| {
+                let value = Named { name: "value".into(), flow: Flow::constant() };
+                walker.show(vec![super::Item::list(None, [value])]);
+                match node {
+                    Node::Constraint(_) => walker.table_element(node),
+                    node => walker.kept(node, "the default of a domain"),
+                }
+            })
+        })
     }
 
     /// Definitions that keep no values. Those that could bring in code, other servers or other rights are refused in
@@ -95,8 +119,6 @@ impl<'a> Walker<'a> {
             Node::AlterSeqStmt(sequence) => self.sequence(sequence.sequence(), "ALTER SEQUENCE"),
             Node::CreateEnumStmt(_) | Node::CompositeTypeStmt(_) | Node::CreateRangeStmt(_) => "CREATE TYPE",
             Node::AlterEnumStmt(_) | Node::AlterTypeStmt(_) => "ALTER TYPE",
-            Node::CreateDomainStmt(_) => "CREATE DOMAIN",
-            Node::AlterDomainStmt(_) => "ALTER DOMAIN",
             Node::AlterStatsStmt(_) => "ALTER STATISTICS",
             Node::AlterOwnerStmt(_) => privilege(self, "ALTER OWNER"),
             Node::AlterObjectDependsStmt(_) => "ALTER",
@@ -175,15 +197,20 @@ impl<'a> Walker<'a> {
                 for relation in vacuum.rels() {
                     self.touch(relation.relation());
                 }
+                self.found.reaches_all |= vacuum.rels().is_empty();
                 if vacuum.is_vacuumcmd { "VACUUM" } else { "ANALYZE" }
             }
             Node::ClusterStmt(cluster) => {
                 self.touch(cluster.relation());
+                self.found.reaches_all |= cluster.relation().is_none();
                 "CLUSTER"
             }
             Node::ReindexStmt(reindex) => {
                 if reindex.kind == raw::ReindexObjectType::REINDEX_OBJECT_TABLE {
                     self.touch(reindex.relation());
+                } else {
+                    // A duplicate key would be quoted.
+                    self.found.reaches_all = true;
                 }
                 "REINDEX"
             }
@@ -260,6 +287,13 @@ impl<'a> Walker<'a> {
         })
     }
 
+    /// An expression whose value is kept where nobody masks it.
+    fn kept(&mut self, node: Node<'a>, place: &str) -> Walk<()> {
+        let flow = self.expression(node)?;
+        self.sink(place, &Flow::constant(), &flow);
+        Ok(())
+    }
+
     fn relabels(&mut self, range: &RangeVar, what: &'static str) {
         let name = self.relation_name(range);
         self.found.relabelled.push((name, what));
@@ -306,13 +340,21 @@ impl<'a> Walker<'a> {
                     .try_for_each(|node| walker.table_element(node))
             })
         })?;
+        if let Some(bound) = create.partbound() {
+            for node in bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums()) {
+                // MINVALUE and MAXVALUE look like columns.
+                if !matches!(node, Node::ColumnRef(_)) {
+                    self.in_clause(None, |walker| walker.kept(node, "the bound of a partition"))?;
+                }
+            }
+        }
         Ok("CREATE TABLE")
     }
 
     fn table_element(&mut self, node: Node<'a>) -> Walk<()> {
         match node {
             Node::ColumnDef(column) => {
-                self.expression(column.raw_default())?;
+                self.kept(column.raw_default(), "the default of a column")?;
                 for constraint in column.constraints() {
                     self.table_element(constraint)?;
                 }
@@ -324,7 +366,14 @@ impl<'a> Walker<'a> {
                     let name = self.relation_name(other);
                     self.named(name, Access::Read);
                 }
-                self.expression(constraint.raw_expr())?;
+                match constraint.contype {
+                    raw::ConstrType::CONSTR_DEFAULT | raw::ConstrType::CONSTR_GENERATED => {
+                        self.kept(constraint.raw_expr(), "the default of a column")?;
+                    }
+                    _ => {
+                        self.expression(constraint.raw_expr())?;
+                    }
+                }
                 self.expression(constraint.where_clause())?;
             }
             Node::TableLikeClause(like) => {
@@ -375,11 +424,21 @@ impl<'a> Walker<'a> {
                     let is_generated = generates(change.def());
                     self.on_row(range, columns, |walker| match change.def() {
                         node @ (Node::ColumnDef(_) | Node::Constraint(_)) => walker.table_element(node),
-                        node => walker.expression(node).map(|_| ()),
+                        node => walker.kept(node, "the default of a column"),
                     })?;
                     if is_generated {
                         self.relabels(range, "a generated column of");
                     }
+                }
+                Change::AT_AlterColumnType => {
+                    // USING computes new values for the rows that are there.
+                    let columns = columns.clone();
+                    if let Node::ColumnDef(column) = change.def() {
+                        self.on_row(range, columns, |walker| {
+                            walker.kept(column.raw_default(), "the column's new type")
+                        })?;
+                    }
+                    self.relabels(range, "changing a column's type in");
                 }
                 _ => self.relabels(range, "this change of"),
             }

@@ -29,7 +29,7 @@ impl<'a> Walker<'a> {
                 self.relation_columns(id)?
             }
             None => {
-                self.missing(range_text(range));
+                self.missing(format!("relation {}", range_text(range)));
                 let what = format!("relation \"{}\"", range_text(range));
                 Columns::Any(Box::new(self.construct(what, None, Reach::Anything)))
             }

@@ -61,7 +61,7 @@ impl<'a> Walker<'a> {
         }
         let full = self.relation_name(range);
         let Some(id) = self.relation_id(range) else {
-            self.missing(range_text(range));
+            self.missing(format!("relation {}", range_text(range)));
             self.named(full, Access::Read);
             let flow = self.construct(format!("relation \"{}\"", range_text(range)), None, Reach::Anything);
             let columns = Columns::Any(Box::new(flow));

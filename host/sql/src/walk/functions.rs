@@ -228,9 +228,8 @@ impl<'a> Walker<'a> {
             return Returned::Scalar(Flow::derived(arguments));
         }
         let written = names.join(".");
-        self.missing(format!("{written}()"));
+        self.missing(format!("function {written}()"));
         self.uses_function(&written, false);
-        self.effect(Effect::Unknown);
         let unknown = self.construct(format!("function {written}()"), Some(written.into()), Reach::Anything);
         Returned::Unknown(Flow::derived(arguments.iter().chain([&unknown])))
     }

@@ -128,6 +128,7 @@ pub(crate) struct Found {
     relabelled: Vec<(RelationName, &'static str)>,
     runs: Option<Arc<str>>,
     keeps: Option<Arc<str>>,
+    reaches_all: bool,
     pub(crate) missing: Vec<Arc<str>>,
     pub(crate) session: Vec<SessionEffect>,
     pub(crate) copy: Option<CopyInfo>,
@@ -275,6 +276,7 @@ impl Found {
         self.session.extend(other.session);
         self.runs = self.runs.take().or(other.runs);
         self.keeps = self.keeps.take().or(other.keeps);
+        self.reaches_all |= other.reaches_all;
         self.copy = self.copy.take().or(other.copy);
     }
 
@@ -330,6 +332,8 @@ impl Found {
         named.dedup();
         Detail {
             named,
+            unresolved: self.missing.iter().find_map(|name| name.strip_prefix("relation ")).map(Arc::from),
+            reaches_all: self.reaches_all,
             reached,
             uses: self.column_uses(catalog),
             sinks: sinks.collect(),

@@ -176,7 +176,9 @@ impl<'a> Walker<'a> {
         {
             return self.call(&[name], &[row], super::functions::Call::default());
         }
-        Ok(self.construct(format!("column \"{}\"", names.join(".")), None, Reach::Statement))
+        let column = names.join(".");
+        self.missing(format!("column {column}"));
+        Ok(self.construct(format!("column \"{column}\""), None, Reach::Statement))
     }
 
     /// The relation that a FROM item or a target names, CTEs aside.

@@ -273,7 +273,7 @@ impl<'a> Walker<'a> {
         }
         if procedures.is_empty() {
             let written = names.join(".");
-            self.missing(format!("{written}()"));
+            self.missing(format!("function {written}()"));
             self.uses_function(&written, false);
             self.construct(format!("procedure {written}()"), Some(written.into()), Reach::Anything);
         }

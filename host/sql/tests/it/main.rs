@@ -1,5 +1,6 @@
 //! The room against a real server: its catalog questions, and what it says of statements beside what the server says.
 
+mod introspection;
 mod limits;
 mod lineage;
 mod protection;
@@ -78,6 +79,7 @@ async fn all_against_one_server() {
     failures.extend(upkeep::check(&world).await);
     failures.extend(lineage::check(&world).await);
     failures.extend(protection::check(&world));
+    failures.extend(introspection::check(&world, &server).await);
     failures.extend(limits::check(&world));
     failures.extend(upkeep::check_freshness(&world).await);
     drop(world);

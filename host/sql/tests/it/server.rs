@@ -31,6 +31,11 @@ impl Server {
         server
     }
 
+    /// The directory of the socket, as clients name it.
+    pub(crate) fn socket(&self) -> &str {
+        self.directory.to_str().expect("a readable path")
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         let text = format!("host={} user=postgres dbname=postgres", self.directory.display());
         let deadline = Instant::now() + Duration::from_secs(30);
