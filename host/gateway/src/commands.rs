@@ -3,6 +3,7 @@
 
 mod check;
 mod demo;
+mod ledger;
 mod policy;
 mod review;
 mod schema;
@@ -40,6 +41,9 @@ enum Command {
     /// Decide what waits for people
     #[command(subcommand)]
     Review(review::Action),
+    /// Prove that the ledger is whole
+    #[command(subcommand)]
+    Ledger(ledger::Action),
     /// The clinic: database, issuer and policies to try Grille on
     Demo(demo::Args),
     /// Print a token of a demo account, for scripts
@@ -54,6 +58,7 @@ impl Cli {
             Command::Policy(action) => policy::run(&action),
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
+            Command::Ledger(action) => ledger::run(&action),
             Command::Demo(args) => demo::run(args),
             Command::Token(args) => demo::token::run(&args),
         }

@@ -6,14 +6,16 @@ mod damage;
 mod published;
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+
+use grille_policy::Digest;
 
 use crate::frame::{Bad, BadFrame, Frame, FrameReader, Next, segment_path};
 use crate::leaf::Leaf;
 use crate::merkle::{Frontier, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
-use crate::sha256::sha256;
+use crate::sha256::{Sha256, sha256};
 use crate::{KeyError, VerifierKey};
 use chain::{Chains, Fault};
 pub use damage::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport};
@@ -233,6 +235,35 @@ impl Walk {
         if self.anchor.is_none() && age > UNSIGNED_AGE_MAX {
             let detail = "the log has been written for more than a minute, and no checkpoint is there".to_owned();
             return Ok(Some(Damage::whole(DamageKind::CheckpointMissing, &self.dir.join("checkpoint"), detail)));
+        }
+        self.check_plugins()
+    }
+
+    /// Kept components are named by their digest, so that a decision is run again with the bytes that made it.
+    fn check_plugins(&self) -> Result<Option<Damage>, VerifyError> {
+        let plugins = self.dir.join("plugins");
+        let names = match fs::read_dir(&plugins) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(&plugins)(error)),
+        };
+        for name in names {
+            let path = name.map_err(io(&plugins))?.path();
+            let told = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".wasm"));
+            let Some(told) = told.and_then(|told| told.parse::<Digest>().ok()) else { continue };
+            let mut hash = Sha256::new();
+            let mut file = fs::File::open(&path).map_err(io(&path))?;
+            let mut buffer = vec![0; 64 << 10];
+            loop {
+                match file.read(&mut buffer).map_err(io(&path))? {
+                    0 => break,
+                    read => hash.update(&buffer[..read]),
+                }
+            }
+            if Digest(hash.finish()) != told {
+                let detail = "the kept component is not the one that decisions name by this digest".to_owned();
+                return Ok(Some(Damage::whole(DamageKind::Plugin, &path, detail)));
+            }
         }
         Ok(None)
     }

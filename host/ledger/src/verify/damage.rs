@@ -151,6 +151,8 @@ pub enum DamageKind {
     Fork,
     /// There is no checkpoint.
     CheckpointMissing,
+    /// A component that was kept is not the one that its name says.
+    Plugin,
 }
 
 impl DamageKind {
@@ -180,6 +182,7 @@ impl DamageKind {
             Self::OlderCheckpoint => "older-checkpoint",
             Self::Fork => "fork",
             Self::CheckpointMissing => "checkpoint-missing",
+            Self::Plugin => "plugin",
         }
     }
 }

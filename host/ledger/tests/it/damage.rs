@@ -324,3 +324,16 @@ async fn a_log_put_together_from_others_does_not_open_under_a_wrong_key() {
     let config = LedgerConfig { origin: Some("grille/elsewhere".to_owned()), ..log.keys.config(log.path()) };
     assert!(matches!(Ledger::open(config), Err(grille_ledger::OpenError::Origin { .. })));
 }
+
+#[tokio::test]
+async fn a_swapped_plugin_is_named() {
+    let log = Log::write().await;
+    let ledger = log.keys.open(log.path());
+    let digest = ledger.keep_plugin(b"a component").unwrap();
+    assert_eq!(ledger.keep_plugin(b"a component").unwrap(), digest);
+    ledger.shutdown().await.unwrap();
+    log.is_sound();
+    let path = log.path().join(format!("plugins/{digest}.wasm"));
+    let damage = log.with_file(&path, |bytes| bytes[3] ^= 1);
+    assert_eq!((damage.kind, &damage.file), (DamageKind::Plugin, &path));
+}
