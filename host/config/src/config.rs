@@ -202,6 +202,8 @@ pub struct Policy {
     pub targets: Vec<Arc<str>>,
     /// The roles that it binds.
     pub roles: NameList,
+    /// `roles` as written, for people.
+    pub role_entries: Vec<Arc<str>>,
     pub mode: Mode,
     /// Whether its failure lets operations pass.
     pub failure_allows: bool,

@@ -260,7 +260,7 @@ pub struct Policy {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
-    /// What it may ask of the host besides log and detectors: "clock", "counters", "kv".
+    /// What it may ask of the host besides its log: "clock".
     #[serde(default)]
     pub grants: Vec<String>,
     /// Whether it follows its file; else `sha256` or grille.lock decides.

@@ -7,6 +7,7 @@ mod ledger;
 mod policy;
 mod review;
 mod schema;
+mod serve;
 mod session;
 mod table;
 
@@ -28,6 +29,8 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway; SIGHUP reloads, SIGTERM drains
+    Serve(serve::Args),
     /// Name every problem of a configuration: key, line, hint
     Check(check::Args),
     /// Print the JSON Schema of grille.toml
@@ -53,6 +56,7 @@ enum Command {
 impl Cli {
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.command {
+            Command::Serve(args) => serve::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Schema => schema::run(),
             Command::Policy(action) => policy::run(&action),

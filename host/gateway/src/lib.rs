@@ -4,12 +4,21 @@
 //! the only room that reads the environment and resolves secrets.
 #![forbid(unsafe_code)]
 
+mod check;
+mod compose;
 mod keys;
 mod logging;
+mod policies;
 mod reload;
 mod rooms;
+mod routes;
+mod run;
 mod secrets;
+mod state;
 pub mod views;
 mod weakening;
 
+pub use check::{check, check_online};
+pub use compose::{Gateway, Options, read_config};
 pub use logging::{LogFormat, start as start_logging};
+pub use run::Running;

@@ -33,7 +33,8 @@ impl Check<'_> {
                 name,
                 plugin: check.path(&plugin?),
                 targets: targets?,
-                roles: NameList::new(roles),
+                roles: NameList::new(&roles),
+                role_entries: roles.into_iter().map(Into::into).collect(),
                 mode: match policy.mode {
                     None | Some(file::Mode::Enforce) => Mode::Enforce,
                     Some(file::Mode::Monitor) => Mode::Monitor,
@@ -162,7 +163,7 @@ enum Notify {
 }
 
 /// What can be granted; `log` and `detect` need no grant.
-const GRANTS: [&str; 3] = ["clock", "counters", "kv"];
+const GRANTS: [&str; 1] = ["clock"];
 const MEMORY: u64 = 64 << 20;
 /// One 64 KiB page is the least a component has; a mebibyte leaves room for its data.
 const MEMORY_MIN: u64 = 1 << 20;

@@ -1,5 +1,6 @@
-use anyhow::Context;
-use grille_config::{Problem, check_files, parse, render};
+use anyhow::Context as _;
+use grille_config::{Problem, parse, render};
+use grille_gateway::{Options, check, check_online};
 
 use super::{ConfigArg, Format, Outcome, say};
 
@@ -7,17 +8,33 @@ use super::{ConfigArg, Format, Outcome, say};
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArg,
+    /// Also ask issuers and reach targets
+    #[arg(long)]
+    online: bool,
     /// How to say it
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// Accept tokens that anybody on this machine can get
+    #[arg(long, hide = true)]
+    permit_demo_issuer: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let path = &args.config.config;
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let problems = match parse(&text, path) {
-        Ok(config) => check_files(&config),
         Err(problems) => problems,
+        Ok(config) => {
+            let options = Options { permit_demo_issuer: args.permit_demo_issuer, ..Options::default() };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.context("start the runtime")?.block_on(async {
+                let mut problems = check(&config).await?;
+                if args.online {
+                    problems.extend(check_online(&config, options).await?);
+                }
+                anyhow::Ok(problems)
+            })?
+        }
     };
     match args.format {
         Format::Json => say(&format!("{}\n", serde_json::to_string_pretty(&Answer { problems: &problems })?)),

@@ -57,6 +57,17 @@ impl Watch {
         self.files = files;
     }
 
+    /// Watches these as well as or instead of the others, without overlooking what changed since the last look.
+    pub(crate) fn follow_also(&mut self, files: Vec<PathBuf>) {
+        let known: Vec<(PathBuf, Stamp)> = self.files.drain(..).zip(self.seen.drain(..)).collect();
+        self.follow(files);
+        for (file, seen) in self.files.iter().zip(&mut self.seen) {
+            if let Some((_, before)) = known.iter().find(|(path, _)| path == file) {
+                *seen = *before;
+            }
+        }
+    }
+
     /// Waits until a file is other than when it was last looked at.
     pub(crate) async fn changed(&mut self) {
         loop {

@@ -1,0 +1,51 @@
+//! What `grille check` looks at beyond the text of the file.
+
+use std::time::Duration;
+
+use grille_config::{Config, Problem, check_files};
+use grille_identity::Verifier;
+use grille_plugin::{EngineConfig, PluginHost};
+
+use crate::compose::{Options, issuers};
+use crate::policies;
+
+/// Whether everything that the configuration names is there and fits: files, secrets, components with their settings.
+///
+/// # Errors
+/// When it cannot be told.
+pub async fn check(config: &Config) -> anyhow::Result<Vec<Problem>> {
+    let missing = check_files(config);
+    if !missing.is_empty() {
+        return Ok(missing);
+    }
+    // Nothing is left behind by looking.
+    let plugins = PluginHost::new(EngineConfig { cache_dir: None, ..policies::engine_config(config) })?;
+    Ok(policies::try_load(&plugins, config).await?.err().unwrap_or_default())
+}
+
+/// Whether issuers answer and targets can be reached.
+///
+/// # Errors
+/// When it cannot be told.
+pub async fn check_online(config: &Config, options: Options) -> anyhow::Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    let verifier = Verifier::new(issuers(config, options)?)?;
+    for (name, answer) in verifier.probe().await {
+        if let Err(error) = answer {
+            let message = format!("the issuer cannot be used: {error}");
+            problems.push(config.locations.problem(&format!("identity.{name}.issuer"), message, None));
+        }
+    }
+    for target in &config.targets {
+        for address in &target.addresses {
+            if let Err(error) = grille_net::dial(&address.to_string(), PATIENCE).await {
+                let message = format!("{address} cannot be reached: {error}");
+                problems.push(config.locations.problem(&format!("targets.{}.address", target.name), message, None));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// Somebody waits for the answer at a prompt.
+const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,0 +1,80 @@
+//! Targets and roles as the PostgreSQL path wants them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use grille_config::{Config, Login, Record, Target, TlsMode};
+use grille_net::{ClientTls, ClientTlsMode};
+use grille_policy::NameList;
+use grille_postgres as postgres;
+
+use crate::secrets::resolve;
+
+/// The targets in force beside what they were made from, so that one that stays the same stays the same object: the
+/// path keeps its catalog by that.
+pub(crate) type Known = HashMap<Arc<str>, (Target, Arc<postgres::Target>)>;
+
+/// The routes of a configuration.
+pub(crate) fn routes(config: &Config, known: &Known) -> anyhow::Result<(postgres::Routes, Known)> {
+    let mut targets = Known::new();
+    for target in &config.targets {
+        let made = match known.get(&target.name) {
+            Some((same, made)) if same == target && target.tls.root_cert.is_none() => Arc::clone(made),
+            _ => Arc::new(self::target(target).with_context(|| format!("targets.{}", target.name))?),
+        };
+        targets.insert(Arc::clone(&target.name), (target.clone(), made));
+    }
+    let routes = postgres::Routes {
+        targets: targets.iter().map(|(name, (_, made))| (Arc::clone(name), Arc::clone(made))).collect(),
+        roles: config.roles.iter().map(|role| Arc::new(self::role(role))).collect(),
+    };
+    Ok((routes, targets))
+}
+
+fn target(target: &Target) -> anyhow::Result<postgres::Target> {
+    let mode = match target.tls.mode {
+        TlsMode::Disable => ClientTlsMode::Disable,
+        TlsMode::Require => ClientTlsMode::Require,
+        TlsMode::VerifyFull => ClientTlsMode::VerifyFull,
+    };
+    Ok(postgres::Target {
+        name: Arc::clone(&target.name),
+        addresses: target.addresses.iter().map(ToString::to_string).collect(),
+        database: target.database.to_string(),
+        tls: ClientTls::new(mode, target.tls.root_cert.as_deref(), &[])?,
+        login: login(&target.login),
+        logins: target.logins.iter().map(|(role, login)| (Arc::clone(role), self::login(login))).collect(),
+        recording: match target.record {
+            Record::Capped => postgres::Recording::Capped,
+            Record::Full => postgres::Recording::Full,
+            Record::Decisions => postgres::Recording::Decisions,
+        },
+    })
+}
+
+/// The secret is read at every login, so that passwords of a quarter of an hour work.
+fn login(login: &Login) -> postgres::Login {
+    let reference = login.password.clone();
+    postgres::Login {
+        user: login.user.to_string(),
+        password: Arc::new(move || match &reference {
+            Some(reference) => resolve(reference).map_err(|error| format!("{error:#}")),
+            None => Ok(String::new().into()),
+        }),
+    }
+}
+
+fn role(role: &grille_config::Role) -> postgres::Role {
+    postgres::Role {
+        name: Arc::clone(&role.name),
+        groups: role.groups.clone(),
+        targets: NameList::new(&role.targets),
+        relations: role.relations.clone(),
+        read: role.rights.read,
+        write: role.rights.write,
+        ddl: role.rights.ddl,
+        agents: role.agents,
+        max_session: role.max_session,
+    }
+}

@@ -1,0 +1,50 @@
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use grille_admin::view::Reload;
+use grille_config::Config;
+use grille_identity::Verifier;
+use grille_ledger::{Ledger, SealKey};
+use grille_plugin::PluginHost;
+use grille_postgres::PostgresPath;
+use grille_review::Desk;
+use parking_lot::Mutex;
+
+use crate::compose::Options;
+use crate::routes::Known;
+
+/// What lives as long as the gateway does.
+pub(crate) struct State {
+    pub(crate) options: Options,
+    pub(crate) started_ms: u64,
+    /// Where callers connect really.
+    pub(crate) addresses: Vec<(Arc<str>, SocketAddr)>,
+    pub(crate) path: Arc<PostgresPath>,
+    pub(crate) plugins: Arc<PluginHost>,
+    pub(crate) ledger: Ledger,
+    /// Opens what the ledger sealed, for those who may look.
+    pub(crate) seal_key: SealKey,
+    pub(crate) desk: Desk,
+    pub(crate) verifier: Arc<Verifier>,
+    /// What listeners, ledger and the like were made from: only a restart changes them.
+    pub(crate) started_with: Config,
+    pub(crate) in_force: ArcSwap<InForce>,
+    /// One reload at a time.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    pub(crate) last_reload: Mutex<Option<Reload>>,
+    /// Whose certificates are read again on reload.
+    pub(crate) tls: Vec<Arc<grille_postgres::Listener>>,
+}
+
+/// What one reload exchanges as a whole.
+pub(crate) struct InForce {
+    pub(crate) config: Arc<Config>,
+    pub(crate) known: Known,
+}
+
+impl State {
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.in_force.load().config)
+    }
+}

@@ -1,0 +1,4 @@
+//! The binary `grille` from outside, and gateways that run.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod check;
