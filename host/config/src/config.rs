@@ -46,7 +46,6 @@ pub struct Issuer {
     pub audience: Arc<str>,
     pub groups_claim: Arc<str>,
     pub leeway: Duration,
-    pub refresh_window: Duration,
 }
 
 /// `[listeners.NAME]`
@@ -116,9 +115,6 @@ pub struct Target {
     pub logins: BTreeMap<Arc<str>, Login>,
     pub tls: TargetTls,
     pub record: Record,
-    pub catalog_refresh: Duration,
-    /// Bytes.
-    pub max_statement: u64,
 }
 
 /// Host and port; the host is a name or an IP address without brackets.

@@ -56,8 +56,6 @@ pub struct Issuer {
     pub groups_claim: Option<String>,
     /// How far the clocks may differ; default "30s".
     pub leeway: Option<String>,
-    /// How long a session may outlive its token; default "0s".
-    pub refresh_window: Option<String>,
 }
 
 /// An address that callers reach.
@@ -143,10 +141,6 @@ pub struct Target {
     pub tls: Option<ClientTls>,
     /// How much of what callers saw is kept; default "capped".
     pub record: Option<Record>,
-    /// How often the catalog is compared with what the upstream has; default "5s".
-    pub catalog_refresh: Option<String>,
-    /// The longest statement text; default "16MiB".
-    pub max_statement: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -259,20 +259,7 @@ impl Check<'_> {
             let groups_claim = issuer.groups_claim.unwrap_or_else(|| "groups".to_owned());
             let groups_claim = check.text(&join(key, "groups_claim"), Some(groups_claim));
             let leeway = check.duration(&join(key, "leeway"), issuer.leeway, LEEWAY, Duration::ZERO..=LEEWAY_MAX);
-            let refresh_window = check.duration(
-                &join(key, "refresh_window"),
-                issuer.refresh_window,
-                Duration::ZERO,
-                Duration::ZERO..=REFRESH_WINDOW_MAX,
-            );
-            Some(Issuer {
-                name,
-                issuer: url?,
-                audience: audience?,
-                groups_claim: groups_claim?,
-                leeway,
-                refresh_window,
-            })
+            Some(Issuer { name, issuer: url?, audience: audience?, groups_claim: groups_claim?, leeway })
         })
     }
 
@@ -348,7 +335,6 @@ const NAME_MAX: usize = 63;
 const LEEWAY: Duration = Duration::from_secs(30);
 /// Longer than this, an expired token is a token.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
-const REFRESH_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);
 const HOLD: Duration = Duration::from_secs(120);
 /// Somebody waits at a prompt; what takes longer is a grant.
 const HOLD_MAX: Duration = Duration::from_secs(3600);

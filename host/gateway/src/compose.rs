@@ -164,14 +164,17 @@ fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
 }
 
 fn desk(config: &Config, keys: &Keys, ledger: &Ledger) -> anyhow::Result<Desk> {
-    let settings = DeskConfig {
+    let signer = LedgerSigner::new(keys.signing.clone(), ledger);
+    Ok(Desk::new(desk_config(config), Arc::new(LedgerJournal(ledger.clone())), Arc::new(signer))?)
+}
+
+pub(crate) fn desk_config(config: &Config) -> DeskConfig {
+    DeskConfig {
         reviewers: config.review.reviewers.clone(),
         quorum: config.review.quorum,
         hold: config.review.hold,
         ..DeskConfig::default()
-    };
-    let signer = LedgerSigner::new(keys.signing.clone(), ledger);
-    Ok(Desk::new(settings, Arc::new(LedgerJournal(ledger.clone())), Arc::new(signer))?)
+    }
 }
 
 fn open_listener(listener: &grille_config::Listener) -> anyhow::Result<(Arc<grille_postgres::Listener>, Listener)> {

@@ -18,7 +18,7 @@ use grille_ledger::{By, ConfigChange, PolicyChange, Record};
 use grille_policy::{Digest, Epoch};
 use tokio::sync::mpsc;
 
-use crate::compose::{issuers, read_config, unix_ms};
+use crate::compose::{desk_config, issuers, read_config, unix_ms};
 use crate::policies::{self, Loaded};
 use crate::routes::routes;
 use crate::state::{InForce, State};
@@ -151,6 +151,9 @@ impl State {
             let epoch = self.plugins.swap(loaded.set);
             self.desk.supersede(epoch);
             lines.insert(0, format!("policy epoch {epoch}"));
+        }
+        if old.config.review != config.review {
+            self.desk.reconfigure(desk_config(&config));
         }
         self.verifier.replace(issuers);
         self.path.replace_routes(new_routes);

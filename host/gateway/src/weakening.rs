@@ -62,11 +62,10 @@ pub(crate) fn changed(old: &Config, new: &Config) -> Vec<String> {
             part(&format!("policies.{}", policy.name), false);
         }
     }
-    for key in restart_parts(old, new) {
-        if key != "listeners" {
-            part(key, false);
-        }
-    }
+    part("masking", old.masking == new.masking);
+    part("ledger", old.ledger == new.ledger);
+    part("review", old.review == new.review);
+    part("admin", old.admin == new.admin);
     changed
 }
 
@@ -76,7 +75,8 @@ pub(crate) fn restart_parts(running: &Config, new: &Config) -> Vec<&'static str>
         ("listeners", running.listeners == new.listeners),
         ("masking", running.masking == new.masking),
         ("ledger", running.ledger == new.ledger),
-        ("review", running.review == new.review),
+        // The admin API knows its groups from the start; the desk itself follows at once.
+        ("review.reviewers", running.review.reviewers == new.review.reviewers),
         ("admin", running.admin == new.admin),
     ]
     .into_iter()
@@ -146,6 +146,8 @@ roles.dba = { groups = ["d"], targets = ["clinic"] }
         let (old, new) = (phi("targets = [\"clinic\"]"), phi("targets = [\"lab\"]"));
         assert_eq!(changed(&old, &new), ["policies.phi"]);
         assert_eq!(changed(&old, &config("review.quorum = 2")), ["policies.phi", "review"]);
-        assert_eq!(restart_parts(&old, &config("review.quorum = 2")), ["review"]);
+        assert!(restart_parts(&old, &config("review.quorum = 2")).is_empty());
+        assert_eq!(restart_parts(&old, &config("ledger.sync = \"strict\"")), ["ledger"]);
+        assert_eq!(restart_parts(&old, &config("review.reviewers = [\"r\"]")), ["review.reviewers"]);
     }
 }

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::{Check, Names, listeners::protocol};
 use crate::locate::join;
@@ -25,18 +24,6 @@ impl Check<'_> {
                 Some(file::Record::Full) => Record::Full,
                 Some(file::Record::Decisions) => Record::Decisions,
             };
-            let catalog_refresh = check.duration(
-                &join(key, "catalog_refresh"),
-                target.catalog_refresh,
-                CATALOG_REFRESH,
-                Duration::from_millis(100)..=CATALOG_REFRESH_MAX,
-            );
-            let max_statement = check.size(
-                &join(key, "max_statement"),
-                target.max_statement,
-                MAX_STATEMENT,
-                1 << 10..=MAX_STATEMENT_CEILING,
-            );
             Some(Target {
                 name,
                 protocol: protocol(target.protocol?),
@@ -46,8 +33,6 @@ impl Check<'_> {
                 logins,
                 tls,
                 record,
-                catalog_refresh,
-                max_statement,
             })
         })
     }
@@ -121,10 +106,3 @@ fn host_and_port(text: &str) -> Option<UpstreamAddress> {
     let port = port.parse().ok().filter(|port| *port != 0)?;
     Some(UpstreamAddress { host: host.into(), port })
 }
-
-const CATALOG_REFRESH: Duration = Duration::from_secs(5);
-const CATALOG_REFRESH_MAX: Duration = Duration::from_secs(3600);
-/// A 5 MB multi-row INSERT passes; one session holds one statement at a time.
-const MAX_STATEMENT: u64 = 16 << 20;
-/// PostgreSQL itself takes no message over 1 GiB.
-const MAX_STATEMENT_CEILING: u64 = 256 << 20;
