@@ -28,6 +28,8 @@ use watch::Watch;
 /// Follows the files of the configuration in force until the gateway ends. `forced` is SIGHUP.
 pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
     let mut watch = Watch::new(files(&state.config()));
+    // What changed between the first reading and the first look would never be noticed.
+    state.reload().await;
     loop {
         tokio::select! {
             () = watch.changed() => {}
@@ -43,7 +45,10 @@ pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
         }
         named.sort();
         named.dedup();
-        watch.follow_also(named);
+        if watch.refollow(named) {
+            // The same for files that are looked at from now on.
+            state.reload().await;
+        }
     }
 }
 

@@ -60,9 +60,8 @@ impl Verifier {
     /// Asks every issuer for its keys, so that the first caller need not wait.
     pub async fn warm(&self) {
         for source in self.sources.load().iter() {
-            if let Err(denied) = source.keys(&self.http).await {
-                tracing::warn!(issuer = %source.issuer.name, "nobody can log in through this issuer yet: {denied}");
-            }
+            // Why there are none is logged where it is found; a login finds it again.
+            drop(source.keys(&self.http).await);
         }
     }
 

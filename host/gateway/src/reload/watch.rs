@@ -57,15 +57,18 @@ impl Watch {
         self.files = files;
     }
 
-    /// Watches these as well as or instead of the others, without overlooking what changed since the last look.
-    pub(crate) fn follow_also(&mut self, files: Vec<PathBuf>) {
+    /// Watches these instead, without overlooking what changed since the last look. Answers whether some are new.
+    pub(crate) fn refollow(&mut self, files: Vec<PathBuf>) -> bool {
         let known: Vec<(PathBuf, Stamp)> = self.files.drain(..).zip(self.seen.drain(..)).collect();
         self.follow(files);
+        let mut has_new = false;
         for (file, seen) in self.files.iter().zip(&mut self.seen) {
-            if let Some((_, before)) = known.iter().find(|(path, _)| path == file) {
-                *seen = *before;
+            match known.iter().find(|(path, _)| path == file) {
+                Some((_, before)) => *seen = *before,
+                None => has_new = true,
             }
         }
+        has_new
     }
 
     /// Waits until a file is other than when it was last looked at.

@@ -8,12 +8,12 @@ fn grille(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_grille")).args(arguments).env_remove("GRILLE_CONFIG").output().unwrap()
 }
 
-fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
 /// A first-party policy; `cargo xtask test` builds it before it runs this.
-fn component(name: &str) -> PathBuf {
+pub(crate) fn component(name: &str) -> PathBuf {
     let path = repository().join("target/components").join(name);
     assert!(path.exists(), "{} is missing: run `cargo xtask components` first", path.display());
     path
