@@ -1,6 +1,7 @@
 //! JSON documents, leaf by leaf: each string is decoded, scanned and, if something was found, written anew.
 
-use super::{Detector, Scratch, replace};
+use super::keys::{self, Key};
+use super::{Detector, Hit, Kind, Scratch, replace};
 
 /// How deep JSON inside the strings of JSON is followed.
 const NESTED_MAX: usize = 4;
@@ -17,15 +18,25 @@ pub(super) fn mask(detector: &Detector, document: &[u8], scratch: &mut Scratch, 
 fn walk(detector: &Detector, document: &[u8], depth: usize, scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
     let mut rest = document;
     let mut levels = 0_usize;
+    // What the last key says of the values behind it; those of an array have it too.
+    let mut key = None;
     while let Some((&byte, after)) = rest.split_first() {
         match byte {
             b'"' => {
                 let length = string_length(rest)?;
                 let (string, tail) = rest.split_at_checked(length)?;
-                leaf(detector, string, depth, scratch, out)?;
+                let is_key = tail.trim_ascii_start().starts_with(b":");
+                let named = if is_key { None } else { key };
+                leaf(detector, string, named, depth, scratch, out)?;
+                if is_key {
+                    key = string.get(1..string.len() - 1).and_then(keys::classify);
+                }
                 rest = tail;
             }
             b'{' | b'[' => {
+                if byte == b'{' {
+                    key = None;
+                }
                 levels += 1;
                 out.push(byte);
                 rest = after;
@@ -38,9 +49,9 @@ fn walk(detector: &Detector, document: &[u8], depth: usize, scratch: &mut Scratc
             b'-' | b'0'..=b'9' => {
                 let length = rest.iter().take_while(|byte| NUMBER.contains(byte)).count();
                 let (number, tail) = rest.split_at_checked(length)?;
-                scratch.hits.clear();
-                detector.scan_bytes(number, &mut scratch.hits);
-                out.extend_from_slice(if scratch.hits.is_empty() { number } else { b"null" });
+                detector.find(number, 0, scratch);
+                let named = named(detector, key, number).is_some();
+                out.extend_from_slice(if scratch.hits.is_empty() && !named { number } else { b"null" });
                 rest = tail;
             }
             b't' | b'f' | b'n' => {
@@ -73,13 +84,30 @@ fn string_length(text: &[u8]) -> Option<usize> {
     }
 }
 
+/// What the key makes of the value.
+fn named(detector: &Detector, key: Option<Key>, value: &[u8]) -> Option<Kind> {
+    let kind = match key? {
+        Key::Sure(kind) => kind,
+        Key::Name if detector.names.looks_like_one(value) => Kind::Name,
+        Key::Name => return None,
+    };
+    keys::fits(kind, value).then_some(kind)
+}
+
 /// Writes one string, with its quotes.
-fn leaf(detector: &Detector, string: &[u8], depth: usize, scratch: &mut Scratch, out: &mut Vec<u8>) -> Option<()> {
+fn leaf(
+    detector: &Detector,
+    string: &[u8],
+    key: Option<Key>,
+    depth: usize,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Option<()> {
     let mut decoded = std::mem::take(scratch.texts.0.get_mut(depth)?);
     let mut masked = std::mem::take(scratch.texts.1.get_mut(depth)?);
     decoded.clear();
     masked.clear();
-    let done = leaf_with(detector, string, depth, scratch, &mut decoded, &mut masked, out);
+    let done = leaf_with(detector, (string, key), depth, scratch, (&mut decoded, &mut masked), out);
     if let Some(slot) = scratch.texts.0.get_mut(depth) {
         *slot = decoded;
     }
@@ -91,11 +119,10 @@ fn leaf(detector: &Detector, string: &[u8], depth: usize, scratch: &mut Scratch,
 
 fn leaf_with(
     detector: &Detector,
-    string: &[u8],
+    (string, key): (&[u8], Option<Key>),
     depth: usize,
     scratch: &mut Scratch,
-    decoded: &mut Vec<u8>,
-    masked: &mut Vec<u8>,
+    (decoded, masked): (&mut Vec<u8>, &mut Vec<u8>),
     out: &mut Vec<u8>,
 ) -> Option<()> {
     unescape(string.get(1..string.len().checked_sub(1)?)?, decoded)?;
@@ -108,8 +135,11 @@ fn leaf_with(
         }
         return Some(());
     }
-    scratch.hits.clear();
-    detector.scan_bytes(decoded, &mut scratch.hits);
+    detector.find(decoded, 0, scratch);
+    if let Some(kind) = named(detector, key, decoded) {
+        scratch.hits.clear();
+        scratch.hits.push(Hit { start: 0, end: decoded.len(), kind, score: 95 });
+    }
     if scratch.hits.is_empty() {
         out.extend_from_slice(string);
         return Some(());

@@ -1,12 +1,31 @@
-//! Detectors of identifiers in text: one automaton over all patterns, then validators.
+//! Detectors of identifiers in text.
+//!
+//! One automaton runs over all shapes and labels at once, a check behind each match says what of it is an identifier;
+//! then come the passes that need more than a place in the text: keys, tables, messages, names, encoded tokens. All work
+//! on a copy in which zero-width characters, full-width digits and the like are undone ([`shadow`]), and hits are
+//! mapped back. Deliberately absent: a model. What only a reader of the sentence could tell, these do not find.
 
+mod check;
 pub(crate) mod date;
+mod encoded;
+mod fields;
 mod json;
+mod keys;
+mod labels;
+mod messages;
+mod names;
+mod patterns;
+mod shadow;
+mod tables;
 
 use std::fmt;
 
 use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input, PatternID};
+
+use names::{Names, Word};
+use patterns::{Pattern, Seen};
+use shadow::Shadow;
 
 /// An identifier in a text, in bytes from `start` to before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,11 +127,13 @@ impl Kind {
 /// The detectors. Building one takes tens of milliseconds: build it once and share it.
 pub struct Detector {
     regex: Regex,
+    patterns: Vec<Pattern>,
+    names: Names,
 }
 
 impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Detector({} patterns)", self.regex.pattern_len())
+        write!(f, "Detector({} patterns)", self.patterns.len())
     }
 }
 
@@ -125,33 +146,41 @@ pub struct BuildError(#[source] Box<regex_automata::meta::BuildError>);
 #[derive(Debug, Default)]
 pub struct Scratch {
     hits: Vec<Hit>,
+    words: Vec<Word>,
+    shadow: Shadow,
     texts: json::Texts,
 }
 
+/// How deep an encoded token inside a decoded one is followed.
+const DECODED_MAX: usize = 2;
+
 impl Detector {
-    /// Builds the automaton.
+    /// Builds the automaton and the dictionary.
     pub fn new() -> Result<Self, BuildError> {
-        let patterns: Vec<&str> = PATTERNS.iter().map(|pattern| pattern.regex).collect();
+        let patterns = patterns::all();
+        let texts: Vec<&str> = patterns.iter().map(|pattern| pattern.regex.as_str()).collect();
         // Bytes, not characters: a Unicode word boundary would make the automaton give up at the first `é`.
         let regex = Regex::builder()
             .syntax(regex_automata::util::syntax::Config::new().unicode(false).utf8(false))
-            .configure(Regex::config().utf8_empty(false))
-            .build_many(&patterns)
+            .configure(Regex::config().utf8_empty(false).hybrid_cache_capacity(CACHE))
+            .build_many(&texts)
             .map_err(|error| BuildError(Box::new(error)))?;
-        Ok(Self { regex })
+        Ok(Self { regex, patterns, names: Names::new() })
     }
 
     /// Finds the identifiers in a text. Hits are appended in their order and do not overlap.
     pub fn scan(&self, text: &str, out: &mut Vec<Hit>) {
-        self.scan_bytes(text.as_bytes(), out);
+        let mut scratch = Scratch::default();
+        self.find(text.as_bytes(), 0, &mut scratch);
+        out.append(&mut scratch.hits);
     }
 
     /// The text with `[SSN]` and the like in place of each identifier.
     pub fn mask(&self, text: &str, out: &mut String) {
-        let mut hits = Vec::new();
-        self.scan(text, &mut hits);
+        let mut scratch = Scratch::default();
+        self.find(text.as_bytes(), 0, &mut scratch);
         let mut from = 0;
-        for hit in &hits {
+        for hit in &scratch.hits {
             out.push_str(text.get(from..hit.start).unwrap_or_default());
             out.push('[');
             out.push_str(hit.kind.name());
@@ -163,8 +192,7 @@ impl Detector {
 
     /// The same for text of any encoding that contains ASCII.
     pub fn mask_bytes(&self, text: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) {
-        scratch.hits.clear();
-        self.scan_bytes(text, &mut scratch.hits);
+        self.find(text, 0, scratch);
         replace(text, &scratch.hits, out);
     }
 
@@ -173,30 +201,103 @@ impl Detector {
         json::mask(self, document, scratch, out)
     }
 
-    fn scan_bytes(&self, text: &[u8], out: &mut Vec<Hit>) {
+    /// Leaves the hits in the scratch.
+    fn find(&self, text: &[u8], decoded: usize, scratch: &mut Scratch) {
+        scratch.hits.clear();
+        let mut shadow = std::mem::take(&mut scratch.shadow);
+        if shadow.cast(text) {
+            self.find_plain(&shadow.text, decoded, scratch);
+            scratch.hits.retain_mut(|hit| match shadow.original(hit.start, hit.end) {
+                Some((start, end)) => {
+                    (hit.start, hit.end) = (start, end);
+                    true
+                }
+                None => false,
+            });
+        } else {
+            self.find_plain(text, decoded, scratch);
+        }
+        scratch.shadow = shadow;
+    }
+
+    fn find_plain(&self, text: &[u8], decoded: usize, scratch: &mut Scratch) {
+        let Scratch { hits, words, .. } = scratch;
+        self.shapes(text, hits);
+        fields::scan(text, &self.names, hits);
+        tables::scan(text, &self.names, hits);
+        messages::scan(text, hits);
+        settle(hits);
+        self.names.scan(text, words, hits);
+        if decoded < DECODED_MAX {
+            encoded::scan(self, text, decoded, hits);
+        }
+        settle(hits);
+    }
+
+    fn shapes(&self, text: &[u8], out: &mut Vec<Hit>) {
         let mut at = 0;
         while let Some(found) = self.regex.search(&Input::new(text).range(at..)) {
-            at = found.end().max(found.start() + 1);
-            let hit = PATTERNS
-                .get(found.pattern().as_usize())
-                .and_then(|pattern| pattern.check(text, found.start(), found.end()));
-            let hit = hit.or_else(|| self.other(text, found.start(), found.pattern()));
-            if let Some(hit) = hit {
-                at = hit.end;
-                out.push(hit);
+            let seen = Seen { text, start: found.start(), end: found.end() };
+            let pattern = self.patterns.get(found.pattern().as_usize());
+            let hit = pattern.and_then(|pattern| hit(pattern, seen));
+            match hit.or_else(|| self.other(seen, found.pattern())) {
+                Some(hit) => {
+                    at = hit.end.max(found.start() + 1);
+                    out.push(hit);
+                }
+                // Behind the words of a label whose identifier is missing; else the next place.
+                None => {
+                    let inside = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphanumeric);
+                    let cut = inside(found.end() - 1) && inside(found.end());
+                    let label =
+                        pattern.is_some_and(|pattern| matches!(pattern.check, patterns::Check::Label(_))) && !cut;
+                    let words =
+                        text.get(found.range()).and_then(|label| label.iter().rposition(u8::is_ascii_alphanumeric));
+                    at = found.start() + 1 + words.filter(|_| label).unwrap_or(0);
+                }
             }
         }
     }
 
-    /// The search reports one pattern per place. Where its validator says no, the others get their turn.
-    fn other(&self, text: &[u8], start: usize, tried: PatternID) -> Option<Hit> {
-        PATTERNS.iter().enumerate().filter(|&(id, _)| id != tried.as_usize()).find_map(|(id, pattern)| {
-            let id = PatternID::new(id).ok()?;
-            let input = Input::new(text).range(start..).anchored(Anchored::Pattern(id));
+    /// The search reports one pattern per place. Where its check says no, the others get their turn.
+    fn other(&self, seen: Seen<'_>, tried: PatternID) -> Option<Hit> {
+        self.patterns.iter().enumerate().filter(|&(id, _)| id != tried.as_usize()).find_map(|(id, pattern)| {
+            let input = Input::new(seen.text).range(seen.start..).anchored(Anchored::Pattern(PatternID::new(id).ok()?));
             let found = self.regex.search(&input)?;
-            pattern.check(text, found.start(), found.end())
+            hit(pattern, Seen { end: found.end(), ..seen })
         })
     }
+}
+
+/// Room for the states of the lazy automaton; with the default of 2 MiB dense notes make it start over and over.
+const CACHE: usize = 16 << 20;
+
+fn hit(pattern: &Pattern, seen: Seen<'_>) -> Option<Hit> {
+    let range = pattern.find(seen)?;
+    Some(Hit { start: range.start, end: range.end, kind: pattern.kind, score: pattern.score })
+}
+
+/// Puts the hits in order and joins those that overlap.
+fn settle(hits: &mut Vec<Hit>) {
+    hits.sort_unstable_by_key(|hit| (hit.start, std::cmp::Reverse((hit.score, hit.end)), hit.kind));
+    let mut kept: usize = 0;
+    for index in 0..hits.len() {
+        let Some(next) = hits.get(index).copied() else { break };
+        match kept.checked_sub(1).and_then(|last| hits.get_mut(last)) {
+            Some(last) if next.start < last.end => {
+                // Overlapping hits become one stretch under the surer kind, so that nothing of either shows.
+                let surer = if next.score > last.score { next.kind } else { last.kind };
+                *last = Hit { end: last.end.max(next.end), kind: surer, score: last.score.max(next.score), ..*last };
+            }
+            _ => {
+                if let Some(slot) = hits.get_mut(kept) {
+                    *slot = next;
+                }
+                kept += 1;
+            }
+        }
+    }
+    hits.truncate(kept);
 }
 
 /// Appends the text with markers in place of the hits.
@@ -212,32 +313,5 @@ fn replace(text: &[u8], hits: &[Hit], out: &mut Vec<u8>) {
     out.extend_from_slice(text.get(from..).unwrap_or_default());
 }
 
-struct Pattern {
-    regex: &'static str,
-    kind: Kind,
-    score: u8,
-    valid: fn(&[u8]) -> bool,
-}
-
-impl Pattern {
-    fn check(&self, text: &[u8], start: usize, end: usize) -> Option<Hit> {
-        let valid = text.get(start..end).is_some_and(self.valid);
-        valid.then_some(Hit { start, end, kind: self.kind, score: self.score })
-    }
-}
-
-const PATTERNS: &[Pattern] = &[
-    Pattern { regex: r"\b[0-9]{3}[- ][0-9]{2}[- ][0-9]{4}\b", kind: Kind::Ssn, score: 80, valid: |_| true },
-    Pattern {
-        regex: r"\b[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63})+\b",
-        kind: Kind::Email,
-        score: 95,
-        valid: |_| true,
-    },
-    Pattern {
-        regex: r"(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|\b[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}\b",
-        kind: Kind::Phone,
-        score: 80,
-        valid: |_| true,
-    },
-];
+#[cfg(test)]
+mod tests;
