@@ -6,8 +6,8 @@ use crate::clinic::{APP, DATABASE, DBA};
 use crate::issuer::AUDIENCE;
 use crate::layout::Layout;
 
-/// The column of a table that does not exist yet when the gateway starts.
-pub(crate) const LATE_COLUMN: &str = "public.referrals.remark";
+/// The column of a table that does not exist yet when the gateway starts. Nothing in its name betrays what it holds.
+pub(crate) const LATE_COLUMN: &str = "public.referrals.label";
 
 /// What the demo's `grille.toml` says.
 #[derive(Debug, Clone)]

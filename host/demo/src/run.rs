@@ -127,42 +127,34 @@ impl Stop {
 
 /// What to paste, and what each line will show. It fits a screen.
 fn card(world: &World, seconds: f32) -> String {
-    let grille = world.grille.display();
     let (host, port) = (world.listener.ip(), world.listener.port());
-    let config = world.layout.config();
-    let psql = |account: &str, text: &str| {
-        format!("PGPASSWORD=$($G token --demo {account}) psql -h {host} -p {port} -U {account} clinic -c \"{text}\"")
-    };
     format!(
-        "\nGrille guards the clinic: {database} behind {listener}   (ready after {seconds:.1} s)
+        "
+Grille guards the clinic: {database} behind {listener}   (ready after {seconds:.1} s)
 
-In another terminal, from this directory:
-  G={grille}
+Paste into another terminal:
+  G={grille} GRILLE_CONFIG={config}
+  export GRILLE_CONFIG
+  clinic() {{ who=$1; shift; PGPASSWORD=$($G token --demo $who --dir {dir}) psql -h {host} -p {port} -U $who clinic \"$@\"; }}
 
-  {see}
-      names, SSNs, birth dates, phones and addresses are masked; try a view, a cursor, COPY, upper(ssn)
-  {clear}
-      a database administrator, whom the policies do not bind, sees clear values
-  {drop}
-      refused: 42501, the reason, the decision's id; the session goes on
-  {hold}
-      waits at the prompt; then, in a third terminal:
-  export GRILLE_TOKEN=$($G token --demo reviewer) GRILLE_CONFIG={config}
-  $G review list;  $G review approve ID --reason \"agreed\"
-  $G session list; $G session replay ID
-      who did what, and what they saw: masked
-  $G ledger verify {ledger}
-      the evidence is whole; flip a byte in a copy and it names the record
+  clinic analyst -c 'select * from patients limit 3'           masked; types, keys and row counts stay
+  clinic analyst -c 'select upper(ssn) from patient_overview'  followed through views and functions
+  clinic dba     -c 'select * from patients limit 3'           no policy binds this role: clear values
+  clinic analyst -c 'drop table intake_drafts'                 refused: reason, decision id; session goes on
+  clinic analyst -c 'update patients set reminder_opt_in = true'     waits at the prompt for a person:
+    export GRILLE_TOKEN=$($G token --demo reviewer --dir {dir})      (in a third terminal, as above)
+    $G review list;   $G review approve ID --reason 'agreed'   the statement runs
+    $G session list;  $G session replay ID                     who did what, and what they saw: masked
+    $G ledger verify {ledger}
 
-Edit {config} or replace a .wasm in plugins/ beside it: the next statement follows.
+Edit the configuration, or replace a .wasm in plugins/ beside it, while psql is open: the next statement
+follows. A bad file changes nothing, and one line in gateway.log says why.
 Ctrl-C stops the demo and everything it started.",
+        grille = world.grille.display(),
+        config = world.layout.config().display(),
+        dir = world.layout.dir.display(),
         database = world.cluster.address(),
         listener = world.listener,
-        see = psql("analyst", "select * from patients limit 3"),
-        clear = psql("dba", "select * from patients limit 3"),
-        drop = psql("analyst", "drop table intake_drafts"),
-        hold = psql("analyst", "update patients set reminder_opt_in = true"),
-        config = config.display(),
         ledger = world.layout.ledger().display(),
     )
 }

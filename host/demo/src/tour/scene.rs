@@ -168,7 +168,7 @@ impl Script {
     }
 
     pub(super) fn note(&mut self, text: impl Into<String>) {
-        self.lines.push(clip(&text.into()));
+        self.lines.push(text.into());
     }
 
     pub(super) fn lines(&self) -> &[String] {

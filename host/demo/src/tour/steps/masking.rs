@@ -187,7 +187,7 @@ fn notes(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
 
 fn late_table(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let table = LATE_COLUMN.rsplit_once('.').map(|(table, _)| table).context("the column has a table")?;
-    let make = format!("CREATE TABLE {table} (id integer PRIMARY KEY, remark text)");
+    let make = format!("CREATE TABLE {table} (id integer PRIMARY KEY, label text)");
     let made = scene.ask("dba", &make, script)?;
     ensure!(made.success, "the table was not made: {}", made.stderr.trim());
     let fill = format!("INSERT INTO {table} SELECT id::integer, last_name || ' ' || ssn FROM patients WHERE id <= 5");

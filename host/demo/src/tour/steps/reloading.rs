@@ -162,7 +162,10 @@ fn watch_refusal(bad: &Bad, scene: &Scene<'_>, session: &mut Session, before: &s
     let Some(line) = log.lines().find(|line| line.contains(bad.says)) else {
         bail!("no line of the log mentions `{}`: {}", bad.says, log.trim());
     };
-    Ok(line.trim().to_owned())
+    // The time and the long way to the files are of no interest here.
+    let dir = scene.world.layout.dir.to_string_lossy().into_owned();
+    let line = line.split_once(' ').map_or(line, |(_, rest)| rest).replace(&dir, "…");
+    Ok(line.rsplit(" | ").next().unwrap_or(&line).trim().to_owned())
 }
 
 fn status(scene: &Scene<'_>) -> Result<Value> {
