@@ -6,6 +6,9 @@
 /// The result says nothing of the argument's value.
 pub(crate) const CLEARING: &[&str] = &["count", "pg_typeof", "num_nulls", "num_nonnulls"];
 
+/// They return as many rows as their arguments say, so that counting the rows would tell a protected argument.
+pub(crate) const COUNTING: &[&str] = &["generate_series"];
+
 /// Immutable or stable and yet no mere function of their arguments: they run SQL text, read whole tables, or show
 /// what other statements say.
 pub(crate) const OPAQUE: &[&str] = &[

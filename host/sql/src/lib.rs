@@ -23,6 +23,8 @@ mod protect;
 mod scope;
 mod settings;
 mod stack;
+#[cfg(test)]
+mod testing;
 mod walk;
 
 pub use analyse::{AnalyseError, analyse};

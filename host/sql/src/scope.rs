@@ -85,3 +85,66 @@ fn is_always_in_scope(relation: &RelationName, catalog: &Catalog) -> bool {
         || relation.schema.starts_with("pg_temp")
         || catalog.relation_in(&relation.schema, &relation.name).is_some_and(|id| catalog.relation(id).is_temporary)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Settings, analyse, testing};
+
+    #[test]
+    fn roles_limit_relations_and_operations() {
+        let (all, public, some) = (&["*"][..], &["public.*", "!public.billing"][..], &["public.staff"][..]);
+        for (text, relations, operations, expected) in [
+            ("SELECT * FROM staff", some, "r", ""),
+            ("SELECT * FROM patients", some, "r", "role-relation"),
+            ("SELECT * FROM staff", &[], "r", "role-relation"),
+            ("SELECT 1", &[], "r", ""),
+            ("SELECT * FROM pg_catalog.pg_class", all, "r", ""),
+            ("SELECT * FROM billing", public, "r", "role-relation"),
+            ("SELECT * FROM bills", public, "r", "role-relation"),
+            ("SELECT * FROM patient_view", public, "r", ""),
+            ("SELECT * FROM patient_view", &["public.patient_view"], "r", ""),
+            ("SELECT * FROM mart.people", public, "r", "role-relation"),
+            ("SELECT * FROM staff WHERE id IN (SELECT id FROM mart.people)", public, "r", "role-relation"),
+            ("WITH x AS (SELECT * FROM mart.people) SELECT 1", public, "r", "role-relation"),
+            ("COPY mart.people TO STDOUT", public, "r", "role-relation"),
+            ("PREPARE p AS SELECT * FROM mart.people", public, "r", "role-relation"),
+            ("EXPLAIN SELECT * FROM mart.people", public, "r", "role-relation"),
+            ("DECLARE c CURSOR FOR SELECT * FROM mart.people", public, "r", "role-relation"),
+            ("SELECT * FROM nowhere", public, "r", "role-relation"),
+            ("SELECT * FROM nowhere", all, "r", ""),
+            ("DELETE FROM staff", public, "r", "role-operation"),
+            ("DELETE FROM staff", public, "rw", ""),
+            ("DELETE FROM mart.people", public, "rw", "role-relation"),
+            ("WITH d AS (DELETE FROM staff RETURNING 1) SELECT 1", public, "r", "role-operation"),
+            ("EXPLAIN ANALYZE DELETE FROM staff", public, "r", "role-operation"),
+            ("EXPLAIN DELETE FROM staff", public, "r", ""),
+            ("COPY staff FROM STDIN", public, "r", "role-operation"),
+            ("TRUNCATE staff", public, "r", "role-operation"),
+            ("CREATE TABLE t (id int)", public, "rw", "role-operation"),
+            ("CREATE TABLE t (id int)", public, "rwd", ""),
+            ("CREATE TABLE mart.t (id int)", public, "rwd", "role-relation"),
+            ("DROP TABLE billing", public, "rwd", "role-relation"),
+            ("GRANT SELECT ON staff TO x", public, "rw", "role-operation"),
+            ("SET application_name = 'x'; BEGIN; COMMIT", &[], "", ""),
+            ("DO 'x'", all, "rw", "role-operation"),
+            ("DO 'x'", all, "rwd", ""),
+            ("DO 'x'", public, "rwd", "role-opaque"),
+            ("SELECT mystery()", all, "r", "role-operation"),
+            ("SELECT mystery()", all, "rw", ""),
+            ("SELECT mystery()", public, "rw", "role-opaque"),
+            ("SELECT mystery()", some, "rw", ""),
+        ] {
+            let catalog = testing::catalog();
+            let analysis = analyse(text, &catalog, &Settings::default()).expect("SQL");
+            let role = RoleScope {
+                relations: NameList::new(relations),
+                read: operations.contains('r'),
+                write: operations.contains('w'),
+                ddl: operations.contains('d'),
+            };
+            let refusal = scope(&analysis, &catalog, &role).err().map_or("", |refusal| refusal.rule);
+            assert_eq!(refusal, expected, "{text} for {relations:?} {operations:?}");
+        }
+    }
+}

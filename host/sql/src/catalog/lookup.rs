@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use grille_policy::{BaseColumn, ColumnName, KeyKind, RelationName};
@@ -75,19 +76,17 @@ impl Catalog {
     #[must_use]
     pub fn beneath(&self, schema: &str, name: &str) -> Vec<RelationName> {
         let Some(id) = self.relation_in(schema, name) else { return Vec::new() };
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         self.collect_beneath(id, &mut seen);
-        seen.sort_unstable();
         seen.into_iter().map(|id| self.relation(id).full_name()).collect()
     }
 
-    pub(crate) fn collect_beneath(&self, id: u32, seen: &mut Vec<u32>) {
+    pub(crate) fn collect_beneath(&self, id: u32, seen: &mut BTreeSet<u32>) {
         let mut open = vec![id];
         while let Some(id) = open.pop() {
-            if seen.contains(&id) {
+            if !seen.insert(id) {
                 continue;
             }
-            seen.push(id);
             open.extend(&self.relation(id).children);
             if self.relation(id).definition.is_some() {
                 open.extend(&self.meaning(id).reached);

@@ -166,6 +166,7 @@ impl Guard<'_> {
             ),
             Output::Rows(columns) => RowPlan::Columns(columns.iter().map(|c| self.column(c, touches)).collect()),
             Output::Unknown if touches => RowPlan::Every(REDACT),
+            Output::Unknown if !out.opaque.is_empty() => RowPlan::Every(Treatment::Mask(Masker::Scan)),
             Output::Unknown => RowPlan::Every(Treatment::Keep),
         })
     }

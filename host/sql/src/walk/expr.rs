@@ -97,6 +97,13 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// An expression that says how many rows there are: a count of them would be its value.
+    pub(super) fn row_count(&mut self, node: Node<'a>) -> Walk<()> {
+        let flow = self.in_clause(Some(Usage::Filtered), |walker| walker.expression(node))?;
+        self.sink("the number of rows", &Flow::constant(), &flow);
+        Ok(())
+    }
+
     fn all_of(&mut self, list: &'a NodeList) -> Walk<Flow> {
         let mut parts = Vec::with_capacity(list.len());
         self.budget.spend(list.len())?;
@@ -137,6 +144,11 @@ impl<'a> Walker<'a> {
         let mut opaque = Vec::new();
         for name in names {
             let (catalog, path) = (self.catalog, self.path);
+            let is_elsewhere = schema.is_some_and(|schema| schema != "pg_catalog");
+            if is_elsewhere && catalog.operator_functions(schema, path, name).next().is_none() {
+                self.missing(format!("operator {name}"));
+                opaque.push(self.construct(format!("operator {name}"), None, Reach::Anything));
+            }
             for function in catalog.operator_functions(schema, path, name) {
                 let class = function.map(super::functions::classify);
                 if class != Some(super::functions::Class::Propagating) {

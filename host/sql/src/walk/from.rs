@@ -39,8 +39,10 @@ impl<'a> Walker<'a> {
             Node::RangeTableFunc(table) => Ok(vec![walker.xml_table(table)?]),
             Node::JsonTable(table) => Ok(vec![walker.json_table(table)?]),
             Node::RangeTableSample(sample) => {
-                walker.lateral_expressions(sample.args())?;
-                walker.lateral_expression(sample.repeatable())?;
+                for node in sample.args() {
+                    walker.row_count(node)?;
+                }
+                walker.row_count(sample.repeatable())?;
                 walker.range_item(sample.relation())
             }
             other => {

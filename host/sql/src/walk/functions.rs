@@ -246,7 +246,13 @@ impl<'a> Walker<'a> {
         self.uses_function(&full_name, class != Class::Opaque);
         let derived = Flow::derived(arguments);
         let flow = match class {
-            Class::Propagating => derived,
+            Class::Propagating => {
+                if golden::COUNTING.contains(&&*function.name) {
+                    self.sink("the number of rows", &Flow::constant(), &derived);
+                    self.used(&derived, Some(Usage::Filtered));
+                }
+                derived
+            }
             Class::Clearing => Flow::computed(),
             Class::Harmless => {
                 self.harmless(function, call, &derived);

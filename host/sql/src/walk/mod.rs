@@ -13,9 +13,12 @@ mod names;
 mod output_names;
 mod select;
 mod session;
+#[cfg(test)]
+mod tests;
 mod utility;
 mod view;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use grille_policy::{
@@ -312,7 +315,7 @@ impl Found {
     }
 
     pub(crate) fn detail(&self, catalog: &Catalog) -> Detail {
-        let mut reached = Vec::new();
+        let mut reached = BTreeSet::new();
         for &id in &self.reached {
             catalog.collect_beneath(id, &mut reached);
         }

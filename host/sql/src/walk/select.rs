@@ -288,11 +288,8 @@ impl<'a> Walker<'a> {
                 None => self.condition(sort.node(), Usage::Ordered)?,
             }
         }
-        self.in_clause(None, |walker| {
-            walker.expression(select.limit_count())?;
-            walker.expression(select.limit_offset())
-        })?;
-        Ok(())
+        self.row_count(select.limit_count())?;
+        self.row_count(select.limit_offset())
     }
 
     /// The output column that a bare name or number in ORDER BY means.
@@ -326,11 +323,8 @@ impl<'a> Walker<'a> {
             self.condition(node, Usage::Grouped)?;
         }
         self.sorted_by(window.order_clause(), Usage::Ordered)?;
-        self.in_clause(None, |walker| {
-            walker.expression(window.start_offset())?;
-            walker.expression(window.end_offset())
-        })?;
-        Ok(())
+        self.row_count(window.start_offset())?;
+        self.row_count(window.end_offset())
     }
 
     fn with(&mut self, with: &'a WithClause) -> Walk<()> {

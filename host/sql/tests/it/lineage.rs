@@ -18,6 +18,21 @@ const CASES: &[(&str, &str)] = &[
     ("WITH c AS (SELECT ssn FROM patients) SELECT * FROM c", "patients.ssn"),
     ("WITH c (k) AS MATERIALIZED (SELECT ssn FROM patients) SELECT k FROM c", "patients.ssn"),
     ("WITH patients AS (SELECT room AS ssn FROM staff) SELECT ssn FROM patients", "staff.room"),
+    ("WITH patients AS (SELECT id, ssn FROM patients) SELECT ssn FROM patients", "patients.ssn"),
+    ("SELECT x.room FROM (parents p JOIN staff s USING (id)) x", "staff.room"),
+    ("SELECT id, clinics.name FROM parents JOIN staff USING (id) JOIN clinics USING (id)", "parents.id, clinics.name"),
+    (
+        "SELECT * FROM parents a JOIN parents b USING (id) LEFT JOIN staff c USING (id)",
+        "parents.id, parents.ssn, parents.ssn, staff.name, staff.room",
+    ),
+    (
+        "SELECT l.a, l.b FROM clinics c, (staff s CROSS JOIN LATERAL (SELECT c.city AS a, s.room AS b) l)",
+        "clinics.city, staff.room",
+    ),
+    (
+        "SELECT (SELECT s.room FROM (SELECT id FROM parents) s2, LATERAL (SELECT s2.id) s3 LIMIT 1) FROM staff s",
+        "~staff.room",
+    ),
     ("WITH a AS (SELECT ssn FROM patients), b AS (SELECT * FROM a) SELECT b.ssn FROM b", "patients.ssn"),
     ("SELECT p.ssn, c.name FROM patients p JOIN clinics c ON c.id = p.clinic_id", "patients.ssn, clinics.name"),
     ("SELECT * FROM parents JOIN (SELECT id, room FROM staff) s USING (id)", "parents.id, parents.ssn, staff.room"),
@@ -160,6 +175,13 @@ const CASES: &[(&str, &str)] = &[
         "~patients.ssn, ~patients.ssn",
     ),
     ("SELECT * FROM mart.people", "mart.people.id, mart.people.ssn, mart.people.name"),
+    (
+        "SELECT u.ssn IS NULL FROM (SELECT ssn FROM patients) u WHERE EXISTS (SELECT 1 FROM staff WHERE room = u.ssn)",
+        "~patients.ssn",
+    ),
+    ("SELECT f.x FROM generate_subscripts(ARRAY[1], 1) AS f (x)", "~"),
+    ("SELECT m[1] FROM patients, regexp_matches(ssn, '(.)') AS m", "~patients.ssn"),
+    ("SELECT string_to_table(name, ' ') FROM patients", "~patients.name"),
     // what programs ask
     ("SELECT pg_catalog.version(), current_setting('server_version'), current_schema()", "~, ~, ~"),
     (
