@@ -14,7 +14,7 @@ const PACKAGE: &str = "grille:policy/";
 const MAJOR: u64 = 0;
 const MINOR: u64 = 1;
 /// Interfaces of the contract that hold types and handles, or that the host implements.
-const IMPORTS: [&str; 5] = ["types", "context", "sql-data", "log", "clock"];
+const IMPORTS: [&str; 6] = ["types", "context", "sql-data", "log", "clock", "detect"];
 const HOOKS: [&str; 5] = ["session", "sql", "sql-columns", "sql-result", "sql-values"];
 
 /// The section `grille:metadata`. Everything in it is a claim; what a component imports and exports is a fact.
@@ -35,6 +35,7 @@ pub(crate) struct Artifact {
     /// The names of the hooks that it exports, sorted.
     pub(crate) hooks: Vec<&'static str>,
     pub(crate) wants_clock: bool,
+    pub(crate) wants_detect: bool,
 }
 
 /// Where reading failed, and why in one line.
@@ -48,7 +49,9 @@ pub(crate) enum Refusal {
 impl Artifact {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let Outline { metadata, imports, exports } = outline(bytes)?;
-        let wants_clock = imports.iter().any(|import| import.starts_with("grille:policy/clock@"));
+        let wants =
+            |interface| imports.iter().any(|import| of_contract(import).is_some_and(|(name, _)| name == interface));
+        let (wants_clock, wants_detect) = (wants("clock"), wants("detect"));
         imports.iter().try_for_each(|import| check_import(import)).map_err(Refusal::Imports)?;
         let hooks = hooks(&exports).map_err(Refusal::Imports)?;
         let metadata = match metadata {
@@ -66,7 +69,7 @@ impl Artifact {
                 )));
             }
         }
-        Ok(Self { digest: sha256(bytes), metadata, hooks, wants_clock })
+        Ok(Self { digest: sha256(bytes), metadata, hooks, wants_clock, wants_detect })
     }
 }
 

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
+use grille_mask::detect::Detector;
 use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// One permit per slot of the pool, so that a full pool is waited for and not an error.
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) memory: Arc<MemoryBudget>,
+    /// Built with the first plugin that imports `detect`: it takes tens of milliseconds.
+    pub(crate) detector: OnceLock<Arc<Detector>>,
 }
 
 impl Shared {
@@ -56,7 +59,17 @@ impl Shared {
             cache,
             slots: Arc::new(Semaphore::new(config.instances as usize)),
             memory: Arc::new(MemoryBudget::new(config.memory)),
+            detector: OnceLock::new(),
         })
+    }
+
+    /// Builds the detectors, unless they are there.
+    pub(crate) fn prepare_detector(&self) -> Result<(), grille_mask::detect::BuildError> {
+        if self.detector.get().is_none() {
+            let detector = Arc::new(Detector::new()?);
+            self.detector.get_or_init(|| detector);
+        }
+        Ok(())
     }
 }
 

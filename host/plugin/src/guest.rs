@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use grille_mask::detect::Detector;
 use grille_policy::{
     Access, BaseColumn, Certainty, ColumnName, Filter, KeyKind, ResultShape, SessionFacts, Statement, TransactionState,
 };
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime::{Engine, format_err};
 
-use crate::bindings::grille::policy::{clock, context, log, sql_data};
+use crate::bindings::grille::policy::{clock, context, detect, log, sql_data};
 use crate::bindings::handles::{ColumnsHandle, SessionHandle, ShapeHandle, StatementHandle};
 use crate::limits::{Limiter, Stopwatch};
 use crate::log::LogQuota;
@@ -20,6 +21,10 @@ pub(crate) struct Guest {
     pub(crate) stopwatch: Stopwatch,
     pub(crate) log: Arc<LogQuota>,
     pub(crate) has_clock: bool,
+    /// There if the plugin imports `detect`.
+    pub(crate) detector: Option<Arc<Detector>>,
+    /// Bytes of text scanned in the call under way.
+    pub(crate) scanned: usize,
     /// None while settings are validated: then there is nobody to judge.
     pub(crate) session: Option<Arc<SessionFacts>>,
     pub(crate) asked: Asked,
@@ -51,6 +56,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     sql_data::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     log::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     clock::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    detect::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     crate::bindings::grille::policy::types::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
@@ -352,5 +358,38 @@ impl clock::Host for Guest {
         }
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Ok(u64::try_from(since.as_millis())?))
+    }
+}
+
+/// The engine's clock stands still while the host works for a guest, so that work is bounded: some 15 ms.
+const SCANNED_MAX: usize = 1 << 20;
+const HITS_MAX: usize = 10_000;
+
+impl detect::Host for Guest {
+    fn scan(&mut self, texts: Vec<String>) -> Answer<Result<Vec<detect::Hit>, detect::DetectError>> {
+        self.reads.outside = true;
+        self.scanned = texts.iter().fold(self.scanned, |sum, text| sum.saturating_add(text.len()));
+        if self.scanned > SCANNED_MAX {
+            return Ok(Err(detect::DetectError::TooLarge));
+        }
+        let detector = self.detector.as_deref().ok_or_else(|| format_err!("the detectors are not built"))?;
+        let (mut hits, mut found) = (Vec::new(), Vec::new());
+        for (text, number) in texts.iter().zip(0u32..) {
+            found.clear();
+            detector.scan(text, &mut found);
+            if hits.len() + found.len() > HITS_MAX {
+                return Ok(Err(detect::DetectError::TooMany));
+            }
+            for hit in &found {
+                hits.push(detect::Hit {
+                    text: number,
+                    start: u32::try_from(hit.start)?,
+                    end: u32::try_from(hit.end)?,
+                    kind: hit.kind.name().to_owned(),
+                    score: u32::from(hit.score),
+                });
+            }
+        }
+        Ok(Ok(hits))
     }
 }

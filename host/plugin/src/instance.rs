@@ -85,6 +85,8 @@ impl Instance {
             stopwatch: Stopwatch::new(),
             log: Arc::clone(terms.log),
             has_clock: terms.has_clock,
+            detector: shared.detector.get().map(Arc::clone),
+            scanned: 0,
             session,
             asked: Asked::Nothing,
             reads: Reads::default(),
@@ -173,6 +175,7 @@ fn begin(store: &mut Store<Guest>, asked: Asked, time: Duration) {
     guest.asked = asked;
     guest.reads = Reads::default();
     guest.lines = 0;
+    guest.scanned = 0;
 }
 
 /// What a call that ended in an error died of. A guest that was refused memory usually panics by itself, and one that

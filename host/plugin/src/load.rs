@@ -151,6 +151,9 @@ fn plugin(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: &Pol
     if let Some(plugin) = known.get(&digest) {
         return Ok(Arc::clone(plugin));
     }
+    if artifact.wants_detect {
+        shared.prepare_detector().map_err(|error| wrong(Step::Link, error.to_string()))?;
+    }
     let component = compile(shared, &digest, &bytes).map_err(|message| wrong(Step::Compile, message))?;
     let linked = linker.instantiate_pre(&component).and_then(|pre| Linked::new(pre, &artifact.hooks));
     let linked = linked.map_err(|error| {

@@ -8,6 +8,10 @@
 //! granted, and its memory may be gone between two calls.
 #![warn(missing_docs)]
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 mod answer;
 pub mod bindings;
 mod glob;
@@ -19,6 +23,7 @@ mod settings;
 pub use bindings::policy::exports::grille::policy::lifecycle::Problem;
 pub use bindings::policy::grille::policy::clock;
 pub use bindings::policy::grille::policy::context::{Actor, Session};
+pub use bindings::policy::grille::policy::detect;
 pub use bindings::policy::grille::policy::log;
 pub use bindings::policy::grille::policy::sql_data::{
     BaseColumn, Certainty, ColumnName, ColumnUse, Columns, FunctionUse, KeyKind, Parameter, RelationUse, ResultColumn,

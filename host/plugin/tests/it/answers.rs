@@ -44,6 +44,14 @@ async fn a_grant_opens_the_clock() {
 }
 
 #[tokio::test]
+async fn the_hosts_detectors_find_identifiers_in_texts() {
+    let host = host_with(vec![probe(json!({"judge": "detect"}))]).await;
+    let said = said(&decide(&mut analyst(&host).await, &statement("x")).await);
+    let expected = "block detect: Ok([(1, 4, 15, \"SSN\"), (1, 20, 31, \"SSN\")]) Err(DetectError::TooLarge)";
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
 async fn a_policy_binds_by_target_and_by_any_held_role() {
     let host = host_with(vec![probe(json!({"judge": "block"}))]).await;
     for (roles, is_bound) in

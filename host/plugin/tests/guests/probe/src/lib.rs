@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use grille_sdk::{
     Batch, Columns, ColumnsHook, Finding, Masker, OpenHook, Opinion, Policy, ResultHook, ResultPlan, ResultShape,
-    Session, Settings, Severity, SqlHook, Statement, Treatment, ValuesHook, clock, log,
+    Session, Settings, Severity, SqlHook, Statement, Treatment, ValuesHook, clock, detect, log,
 };
 
 struct Probe {
@@ -136,6 +136,14 @@ impl Probe {
                 Ok(ms) => Opinion::block("clock", Severity::Info, format!("granted {}", ms > 1_700_000_000_000)),
                 Err(error) => Opinion::block("clock", Severity::Info, format!("{error:?}")),
             },
+            "detect" => {
+                let said = detect::scan(&["nothing".to_owned(), "SSN 123-45-6789, é 123-45-6789".to_owned()]);
+                let hits = said.map(|hits| {
+                    hits.iter().map(|hit| (hit.text, hit.start, hit.end, hit.kind.clone())).collect::<Vec<_>>()
+                });
+                let too_much = detect::scan(&["x".repeat(1 << 20)]);
+                Opinion::block("detect", Severity::Info, format!("{hits:?} {too_much:?}"))
+            }
             "calls" => Opinion::block("calls", Severity::Info, self.calls.get().to_string()),
             "parameter" => {
                 let value = statement.and_then(|statement| statement.parameter(0)).and_then(|value| value.value);
