@@ -3,6 +3,7 @@
 /// A name in lower-case words, without separators and trailing numbers.
 pub(crate) struct Words {
     words: Vec<String>,
+    runs: Vec<String>,
     joined: String,
 }
 
@@ -22,8 +23,7 @@ impl Words {
             before = letter;
         }
         push(&mut words, &mut word);
-        let joined = words.concat();
-        Self { words, joined }
+        Self { runs: runs(&words), joined: words.concat(), words }
     }
 
     pub(crate) fn is(&self, pattern: &str) -> bool {
@@ -49,22 +49,26 @@ impl Words {
     /// Whether consecutive words make up the pattern: `first_name`, `firstname` and `pt_first_name` hold `firstname`.
     /// A long pattern also counts inside a word: `emergencycontactname`.
     pub(crate) fn holds(&self, pattern: &str) -> bool {
-        if pattern.len() >= INSIDE_MIN && self.joined.contains(pattern) {
-            return true;
-        }
-        (0..self.words.len()).any(|start| {
-            let mut rest = pattern;
-            for word in &self.words[start..] {
-                match rest.strip_prefix(word.as_str()) {
-                    Some("") => return true,
-                    Some(left) => rest = left,
-                    None => return false,
-                }
-            }
-            false
-        })
+        self.runs.iter().any(|run| run == pattern)
+            || pattern.len() >= INSIDE_MIN && self.joined.len() > pattern.len() && self.joined.contains(pattern)
     }
 }
+
+/// Every run of consecutive words, put together: a column is held against hundreds of patterns.
+fn runs(words: &[String]) -> Vec<String> {
+    let mut runs = Vec::with_capacity(words.len() * (words.len() + 1) / 2);
+    for start in 0..words.len() {
+        let mut run = String::new();
+        // No pattern is longer than a handful of words.
+        for word in words[start..].iter().take(RUN_MAX) {
+            run.push_str(word);
+            runs.push(run.clone());
+        }
+    }
+    runs
+}
+
+const RUN_MAX: usize = 6;
 
 /// Shorter patterns occur inside other words (`fax` in `halifax`).
 const INSIDE_MIN: usize = 8;
