@@ -12,6 +12,7 @@ mod session;
 mod table;
 
 use std::future::Future;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -95,9 +96,10 @@ pub(crate) struct ConfigArg {
     pub(crate) config: PathBuf,
 }
 
-#[allow(clippy::print_stdout, reason = "the answer of a command goes to standard output")]
+/// An answer on standard output. Whoever stops reading it, as `head` does, has what they wanted.
 pub(crate) fn say(text: &str) {
-    print!("{text}");
+    let mut out = std::io::stdout().lock();
+    drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
 }
 
 #[allow(clippy::print_stderr, reason = "why a command could not answer goes to standard error")]

@@ -198,6 +198,18 @@ fn describe(detail: &SessionDetail) -> String {
 }
 
 async fn replay(args: &ReplayArgs) -> Result<(), NoAnswer> {
+    match play(args).await {
+        // Whoever stops reading, as `head` does, has what they wanted.
+        Err(NoAnswer::Failed(error)) if is_broken_pipe(&error) => Ok(()),
+        ended => ended,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+async fn play(args: &ReplayArgs) -> Result<(), NoAnswer> {
     let client = Client::new(&args.reach)?;
     let mut answer = client.stream(&["v1", "sessions", &args.id, "recording"]).await?;
     let speed = args.speed.unwrap_or_else(|| if std::io::stdout().is_terminal() { 1.0 } else { 0.0 });

@@ -1,9 +1,6 @@
 //! The command line against an admin API over a real ledger and a real desk.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-mod house;
-
-use house::{House, UPDATE, said};
+use crate::house::{House, UPDATE, said};
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,4 +171,14 @@ async fn the_demo_gives_out_tokens() {
     let unknown = house.run("", &["token", "--demo", "nobody", "--dir", place]).await;
     assert_eq!((unknown.code, &*unknown.stdout), (3, ""));
     assert!(unknown.stderr.contains("analyst, dba, reviewer, agent"), "{}", unknown.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_reading_is_no_error() {
+    let house = House::open().await;
+    let id = house.record_session();
+    for words in [&["session", "replay", &id][..], &["session", "list"]] {
+        let said = house.run_unread("audra", words).await;
+        assert_eq!((said.code, &*said.stderr), (0, ""), "{words:?}");
+    }
 }
