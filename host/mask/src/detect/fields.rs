@@ -35,8 +35,10 @@ fn assignment(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
     let parenthesised = at > 0 && text.get(at - 1) == Some(&b')');
     let Some(mut key) = key_before(text, if parenthesised { at - 1 } else { at }) else { return };
     if key == b"value" {
-        let Some(tag) = text.get(..at).and_then(|head| head.iter().rposition(|&byte| byte == b'<')) else { return };
-        let rest = text.get(tag + 1..).unwrap_or_default();
+        // The tag is near, behind few other attributes.
+        let near = text.get(at.saturating_sub(VALUE_MAX)..at).unwrap_or_default();
+        let Some(tag) = near.iter().rposition(|&byte| byte == b'<') else { return };
+        let rest = near.get(tag + 1..).unwrap_or_default();
         let length = rest.iter().take_while(|&&byte| is_key(byte)).count();
         key = rest.get(..length).unwrap_or_default();
     }
@@ -99,7 +101,7 @@ fn element(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
 
 /// Marks the value if it can be what its key says.
 pub(super) fn take(text: &[u8], key: Key, start: usize, end: usize, names: &Names, hits: &mut Vec<Hit>) {
-    let Some(raw) = text.get(start..end.min(start.saturating_add(VALUE_MAX))) else { return };
+    let Some(raw) = text.get(start..end) else { return };
     let value = raw.trim_ascii();
     let start = start + (raw.len() - raw.trim_ascii_start().len());
     let kind = match key {
@@ -113,7 +115,9 @@ pub(super) fn take(text: &[u8], key: Key, start: usize, end: usize, names: &Name
 }
 
 fn find(text: &[u8], from: usize, wanted: impl Fn(u8) -> bool) -> usize {
+    // One more than a value may have, so that a longer one is seen to be too long and nothing is searched to the end.
     let rest = text.get(from..).unwrap_or_default();
+    let rest = rest.get(..=VALUE_MAX).unwrap_or(rest);
     from + rest.iter().position(|&byte| wanted(byte)).unwrap_or(rest.len())
 }
 

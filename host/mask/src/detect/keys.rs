@@ -155,7 +155,7 @@ const KEYS: &[(Kind, &str)] = &[
         Kind::Mrn,
         "mrn medicalrecord medicalrecordno medicalrecordnumber medrecno medrec chartno chartnumber patientid ptid \
          patientidentifier hrn subjectid hadmid patientnumber patientno hospitalnumber hospitalno unitnumber \
-         recordnumber recordno emrid ehrid pid mrno medicalrecordnum mrnumber mpi empi personid",
+         recordnumber recordno emrid ehrid mrno medicalrecordnum mrnumber mpi empi personid",
     ),
     (
         Kind::HealthPlan,

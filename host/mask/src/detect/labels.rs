@@ -47,7 +47,7 @@ pub(super) const LABELS: &[Label] = &[
     label(
         Kind::Mrn,
         "mrn|mr ?(?:no|num|number|#)|med(?:ical)? rec(?:ord)?s?|chart|hrn|hospital (?:no|num|number|id|#)|hosp ?(?:no|id|#)|\
-         unit (?:no|num|number|#)|patient (?:id|identifier|no|num|number|account|#)|pt (?:id|no|num|number|#)|pid|\
+         unit (?:no|num|number|#)|patient (?:id|identifier|no|num|number|account|#)|pt (?:id|no|num|number|#)|\
          (?:health|unit) record|record (?:no|num|number|id|#)|subject (?:id|identifier)|hadm id|emr (?:id|no|#)|\
          empi|e?mpi (?:id|no|#)|epic id|ehr id|client (?:id|no|number)|resident (?:id|no|number)|person (?:id|no)",
         Shape::Code { digits: 4, length: 4 },
@@ -63,7 +63,7 @@ pub(super) const LABELS: &[Label] = &[
     label(
         Kind::Account,
         "acc(?:oun)?t|account|acc|a/c|bank account|checking|savings|routing|aba|rtn|har|guarantor (?:id|no|num|number|#|acct|account)|\
-         iban|swift|(?:credit|debit|payment|bank)? ?card|visa|mastercard|amex|discover|pan|invoice|statement|billing (?:id|no|number)|\
+         iban|swift|(?:credit|debit|payment|bank)? ?card|visa|mastercard|amex|discover|pan|invoice|billing (?:id|no|number)|\
          billing account|patient acct|visit acct",
         Shape::Spaced { digits: 4 },
     ),
@@ -101,7 +101,7 @@ pub(super) const LABELS: &[Label] = &[
     label(Kind::Fax, "fax|facsimile|telefax|efax", Shape::Spaced { digits: 7 }),
     label(
         Kind::Phone,
-        "phone|telephone|tel|ph|mobile|cell(?:ular)?|call ?back|pager|beeper|contact|whats ?app|text|sms|call|reach(?:ed)? (?:at|on)|dial|hotline|voicemail|vm|extension",
+        "phone|telephone|tel|ph|mobile|cell(?:ular)?|call ?back|pager|beeper|contact|whats ?app|sms|reach(?:ed)? (?:at|on)|hotline|voicemail|vm",
         Shape::Spaced { digits: 7 },
     ),
     label(
@@ -135,7 +135,9 @@ pub(super) fn value(label: &Label, text: &[u8], at: usize) -> Option<Range<usize
     // A label ends where its identifier begins; a word that merely starts like a label does not.
     let before = text.get(..at)?.last()?;
     let first = text.get(at)?;
-    if before.is_ascii_alphanumeric() && first.is_ascii_alphanumeric() {
+    if before.is_ascii_alphanumeric() && first.is_ascii_alphanumeric()
+        || !first.is_ascii_alphanumeric() && !b"(+-/\xff".contains(first)
+    {
         return None;
     }
     // A parenthesis may open a label's value, or the first element of a UDI.
@@ -162,7 +164,8 @@ pub(super) fn value(label: &Label, text: &[u8], at: usize) -> Option<Range<usize
             if count_digits(code.split(|&byte| byte == b' ').next()?) == 0 {
                 return None;
             }
-            if found >= digits {
+            // No number of anything has more digits; an object identifier has.
+            if (digits..=24).contains(&found) {
                 return Some(at..end);
             }
             // `O` for 0 and `l` for 1 fool a pattern and no reader.

@@ -6,9 +6,11 @@ mod lists;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use self::lists::{COUNTRIES, CREDENTIALS, INSTITUTIONS, PARTICLES, RELATIONS, ROLES, STATE_NAMES, STOPS, TITLES};
+use self::lists::{
+    COUNTRIES, CREDENTIALS, INSTITUTIONS, PARTICLES, RELATIONS, ROLES, STATE_NAMES, STOPS, TITLES, WEAK_ROLES,
+};
 use super::patterns::{is_month, is_state};
-use super::{Hit, Kind};
+use super::{Hit, Kind, settle};
 
 /// The dictionary.
 pub(super) struct Names {
@@ -30,6 +32,9 @@ const PARTICLE: u8 = 128;
 const WORDS_MAX: usize = 5;
 /// Longer words are no names, and the dictionary need not fold them.
 const LETTERS_MAX: usize = 24;
+
+/// The score of what looks like a name and nobody knows; it is no reason to look for it elsewhere.
+const SHAPED: u8 = 69;
 
 /// One word of the text.
 #[derive(Debug, Clone, Copy)]
@@ -153,11 +158,15 @@ impl Names {
     /// Finds names and cities besides what is found already; `hits` are in order.
     pub(super) fn scan(&self, text: &[u8], words: &mut Vec<Word>, hits: &mut Vec<Hit>) {
         self.words(text, words);
-        let before = hits.len();
+        let known = hits.len();
         let pass = Pass { text, words };
         let mut index = 0;
         while index < words.len() {
-            match pass.at(index) {
+            let free = |index: usize| {
+                let word = words.get(index);
+                word.is_some_and(|word| last_before(hits, known, word.end).is_none_or(|hit| hit.end <= word.start))
+            };
+            match pass.at(index).filter(|&(first, last, _)| free(first) && free(last)) {
                 Some((first, last, score)) => {
                     pass.push(first, last, Kind::Name, score, hits);
                     index = last + 1;
@@ -166,10 +175,11 @@ impl Names {
             }
         }
         for index in 0..words.len() {
-            pass.city(index, hits);
-            pass.behind_street(index, hits);
+            pass.city(index, known, hits);
+            pass.behind_street(index, known, hits);
         }
-        pass.again(before, hits);
+        settle(hits);
+        pass.again(hits);
     }
 }
 
@@ -292,8 +302,10 @@ impl<'a> Pass<'a> {
             return Some((first, last, 75));
         }
         let capital_role = role.case != Case::Lower && words == 1 && !known;
-        (known || next.case == Case::Capital && (2..=3).contains(&words) && !capital_role && !next.is(WORD))
-            .then_some((first, last, 80))
+        let weak =
+            WEAK_ROLES.split_ascii_whitespace().any(|known| self.bytes(role).eq_ignore_ascii_case(known.as_bytes()));
+        let shaped = next.case == Case::Capital && (2..=3).contains(&words) && !capital_role && !next.is(WORD) && !weak;
+        (known || shaped).then_some((first, last, if known { 80 } else { SHAPED }))
     }
 
     /// `Jane Doe, MD`
@@ -407,7 +419,7 @@ impl<'a> Pass<'a> {
     }
 
     /// `Springfield, MA 01103`, `moved to Tampa, FL`: a city stands before its state.
-    fn city(self, index: usize, hits: &mut Vec<Hit>) {
+    fn city(self, index: usize, known: usize, hits: &mut Vec<Hit>) {
         let Some(state) = self.word(index) else { return };
         let code = self.bytes(state);
         let long = STATE_NAMES.iter().any(|name| name.as_bytes() == code);
@@ -438,7 +450,7 @@ impl<'a> Pass<'a> {
                 break;
             }
             // A street that ends here is no part of the city.
-            if hits.iter().any(|hit| hit.start <= word.start && word.end <= hit.end) {
+            if last_before(hits, known, word.end).is_some_and(|hit| word.end <= hit.end) {
                 break;
             }
             first -= 1;
@@ -462,13 +474,11 @@ impl<'a> Pass<'a> {
     }
 
     /// `12 Park Rd, Springfield (Hampden County)`: a city stands behind a street.
-    fn behind_street(self, index: usize, hits: &mut Vec<Hit>) {
+    fn behind_street(self, index: usize, known: usize, hits: &mut Vec<Hit>) {
         let Some(word) = self.word(index) else { return };
-        let Some(street) =
-            hits.iter().find(|hit| hit.kind == Kind::Street && hit.end < word.start && hit.end + 4 > word.start)
-        else {
-            return;
-        };
+        let street =
+            last_before(hits, known, word.start).filter(|hit| hit.kind == Kind::Street && hit.end + 4 > word.start);
+        let Some(street) = street else { return };
         let between = self.text.get(street.end..word.start).unwrap_or_default();
         if !between.iter().all(|byte| b", \n".contains(byte)) || !between.contains(&b',') && !between.contains(&b'\n') {
             return;
@@ -541,46 +551,37 @@ impl<'a> Pass<'a> {
     }
 
     /// What was a name or a city once in a text is one wherever it stands.
-    fn again(self, from: usize, hits: &mut Vec<Hit>) {
-        let found = hits.len();
-        let mut at = 0;
-        while at < found {
-            let Some(hit) = hits.get(at).copied() else { break };
-            at += 1;
-            if !matches!(hit.kind, Kind::Name | Kind::City) || at <= from && hit.kind == Kind::City && hit.score < 90 {
+    fn again(self, hits: &mut Vec<Hit>) {
+        let mut found: HashMap<Folded, (Kind, u8), BuildHasherDefault<Fnv>> = HashMap::default();
+        let mut index = 0;
+        for hit in hits.iter().filter(|hit| matches!(hit.kind, Kind::Name | Kind::City) && hit.score > SHAPED) {
+            // Hits are in order, and so are words.
+            while self.word(index).is_some_and(|word| word.start < hit.start) {
+                index += 1;
+            }
+            let count = self.words.iter().skip(index).take_while(|word| word.end <= hit.end).count();
+            if hit.kind == Kind::City {
+                // A city repeats as a whole: its first word leads to how many follow.
+                if let Some(first) = self.word(index).filter(|_| hit.score >= 90) {
+                    let count = u8::try_from(count).unwrap_or(u8::MAX);
+                    found.entry(Folded::of(self.bytes(first))).or_insert((Kind::City, count));
+                }
                 continue;
             }
-            let parts =
-                self.words.iter().enumerate().filter(|(_, word)| hit.start <= word.start && word.end <= hit.end);
-            let count = parts.clone().count();
-            for (index, part) in parts {
-                if part.is(WORD | STOP | PARTICLE) && hit.kind == Kind::Name || part.end - part.start < 3 {
-                    continue;
+            for part in self.words.iter().skip(index).take(count) {
+                if !part.is(WORD | STOP | PARTICLE) && part.end - part.start >= 3 {
+                    found.insert(Folded::of(self.bytes(*part)), (Kind::Name, 1));
                 }
-                // The parts of a name, but a city as a whole.
-                if hit.kind == Kind::City && part.start != hit.start {
-                    continue;
-                }
-                let length = if hit.kind == Kind::City { count } else { 1 };
-                self.repeat(index, length, hit.kind, hits);
             }
         }
-    }
-
-    /// Marks the other places of the words that start at `index`.
-    fn repeat(self, index: usize, count: usize, kind: Kind, hits: &mut Vec<Hit>) {
-        let wanted = |offset: usize| self.word(index + offset).map(|word| self.bytes(word));
-        for other in 0..self.words.len().saturating_sub(count - 1) {
-            let same = other != index
-                && (0..count).all(|offset| {
-                    let word = self.word(other + offset);
-                    word.is_some_and(|word| {
-                        word.case != Case::Lower
-                            && wanted(offset).is_some_and(|wanted| self.bytes(word).eq_ignore_ascii_case(wanted))
-                    })
-                });
-            if same && !self.is_institution(other + count - 1) {
-                self.push(other, other + count - 1, kind, 60, hits);
+        if found.is_empty() {
+            return;
+        }
+        for (index, word) in self.words.iter().enumerate().filter(|(_, word)| word.case != Case::Lower) {
+            let Some(&(kind, count)) = found.get(&Folded::of(self.bytes(*word))) else { continue };
+            let last = (index + usize::from(count).max(1) - 1).min(self.words.len() - 1);
+            if !self.is_institution(last) {
+                self.push(index, last, kind, 60, hits);
             }
         }
     }
@@ -591,6 +592,13 @@ impl<'a> Pass<'a> {
             hits.push(Hit { start: first.start, end, kind, score });
         }
     }
+}
+
+/// The last of the first `known` hits, which are in order, that starts before a place.
+fn last_before(hits: &[Hit], known: usize, place: usize) -> Option<Hit> {
+    let known = hits.get(..known)?;
+    let index = known.partition_point(|hit| hit.start < place).checked_sub(1)?;
+    known.get(index).copied()
 }
 
 fn is_letter(byte: u8) -> bool {
@@ -607,6 +615,19 @@ fn case_of(word: &[u8]) -> Case {
         return Case::Initial;
     }
     if letters.all(u8::is_ascii_uppercase) { Case::Upper } else { Case::Capital }
+}
+
+/// A word in lower case, cut at the length of the longest name.
+#[derive(PartialEq, Eq, Hash)]
+struct Folded([u8; LETTERS_MAX]);
+
+impl Folded {
+    fn of(word: &[u8]) -> Self {
+        let mut folded = [0; LETTERS_MAX];
+        let word = word.strip_suffix(b"'s").unwrap_or(word);
+        folded.iter_mut().zip(word).for_each(|(to, from)| *to = from.to_ascii_lowercase());
+        Self(folded)
+    }
 }
 
 /// FNV-1a: short keys that nobody chooses against us, as the table is fixed.

@@ -317,11 +317,13 @@ fn ip4(seen: Seen<'_>) -> Option<Range<usize>> {
     if dotted || version.iter().any(|word| word_before(seen.before(), word)) {
         return None;
     }
-    text.parse::<Ipv4Addr>().ok().map(|_| seen.start..seen.end)
+    // The machine itself and no machine at all identify nobody.
+    let named = text.parse::<Ipv4Addr>().ok().filter(|address| !address.is_loopback() && !address.is_unspecified());
+    named.map(|_| seen.start..seen.end)
 }
 
 fn ip6(seen: Seen<'_>) -> Option<Range<usize>> {
-    if matches!(seen.before(), [.., last] if last.is_ascii_alphanumeric() || matches!(last, b':' | b'.')) {
+    if matches!(seen.before(), [.., last] if last.is_ascii_alphanumeric() || matches!(last, b':' | b'.' | b'_')) {
         return None;
     }
     // The greedy match may have taken a `:` that ends a clause.
@@ -398,6 +400,9 @@ fn url(seen: Seen<'_>) -> Option<Range<usize>> {
     let public = PUBLIC_HOSTS
         .iter()
         .any(|known| host.strip_suffix(known.as_bytes()).is_some_and(|sub| sub.is_empty() || sub.ends_with(b".")));
+    let manual = [b"docs.".as_slice(), b"doc.", b"wiki.", b"developer.", b"help.", b"support.", b"learn."];
+    let digits = path.split(|byte| !byte.is_ascii_digit()).map(<[u8]>::len).max().unwrap_or(0);
+    let public = public || digits < 5 && manual.iter().any(|prefix| host.starts_with(prefix));
     // Only a path, a query or a user part can tell of a person.
     (!public && (path.len() > 1 || authority.contains(&b'@'))).then_some(seen.start..end)
 }
@@ -437,10 +442,10 @@ fn date_us(seen: Seen<'_>) -> Option<Range<usize>> {
     let text = seen.matched();
     let mut parts = text.split(|byte| b"/.-".contains(byte));
     let (one, two, year) = (check::number(parts.next()?), check::number(parts.next()?), parts.next()?);
-    let separators: Vec<&u8> = text.iter().filter(|byte| b"/.-".contains(byte)).collect();
-    let same = separators.first() == separators.last();
+    let separators = || text.iter().filter(|byte| b"/.-".contains(byte));
+    let same = separators().next() == separators().next_back();
     let ordered = (1..=12).contains(&one) && two <= 31 || (1..=12).contains(&two) && one <= 31;
-    let plausible = match (year.len(), separators.first()) {
+    let plausible = match (year.len(), separators().next()) {
         (4, _) => (1850..=2100).contains(&check::number(year)),
         // `4.3.21` is a section, `01-02-03` a code; with strokes it is a date.
         (2, Some(b'/')) => true,

@@ -63,8 +63,12 @@ impl Header {
     fn row(&self, text: &[u8], at: usize, line: &[u8], names: &Names, hits: &mut Vec<Hit>) {
         for ((start, end), key) in cells(line, self.delimiter).zip(self.keys) {
             if let Some(key) = key {
-                // In a column of names everything is one.
-                let key = if key == Key::Name { Key::Sure(super::Kind::Name) } else { key };
+                // In a column of names everything is one that could be.
+                let cell = line.get(start..end).unwrap_or_default();
+                let plain =
+                    cell.iter().all(|&byte| byte.is_ascii_alphabetic() || byte >= 0x80 || b" ,.'-".contains(&byte));
+                let named = key == Key::Name && plain && cell.first().is_some_and(u8::is_ascii_uppercase);
+                let key = if named { Key::Sure(super::Kind::Name) } else { key };
                 fields::take(text, key, at + start, at + end, names, hits);
             }
         }

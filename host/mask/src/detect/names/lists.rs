@@ -24,6 +24,11 @@ pub(super) const ROLES: &str = "patient name pt attending physician provider sur
 pub(super) const RELATIONS: &str = "spouse husband wife daughter son mother father brother sister aunt uncle niece nephew cousin \
     grandmother grandfather grandson granddaughter fiance fiancee girlfriend boyfriend stepson stepdaughter";
 
+/// Roles that anything may follow: what comes then has to be known.
+pub(super) const WEAK_ROLES: &str = "name by user for from with called named per operator is it's i'm im am thanks hi hello hey cc \
+    driver passenger resident member client subject contact participant applicant recipient sender requested employee \
+    holder payer regards tech intern fellow provider author alias aka";
+
 /// What follows a name that is an institution, an eponym or a street.
 pub(super) const INSTITUTIONS: &str = "hospital clinic center centre university medical college health pharmacy institute foundation \
     disease syndrome catheter palsy sign test criteria fracture tumor tumour cell cells stain scale score classification \
