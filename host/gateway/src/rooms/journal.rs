@@ -37,7 +37,10 @@ struct Told<'a> {
 
 fn tell(edge: &Edge) -> Told<'_> {
     match edge {
-        Edge::Requested { review } => Told { reason: Some(review.reason.to_string()), ..Told::default() },
+        Edge::Requested { review } => {
+            let asked = format!("{}; statement sha256 {}", review.reason, review.content.sha256);
+            Told { by: Some(&review.requester.person), reason: Some(asked), envelope: None }
+        }
         Edge::Approved { by, reason, envelope, .. } | Edge::Denied { by, reason, envelope } => {
             Told { by: Some(by), reason: Some(reason.clone()), envelope: serde_json::to_string(envelope).ok() }
         }
