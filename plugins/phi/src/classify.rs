@@ -80,7 +80,9 @@ impl Rules {
         // A domain such as `email_address` says by its name what a column called `c1` holds.
         let by_type =
             || if family == Family::Other { kind::of_column(&Words::of(column.type_name), &table) } else { None };
-        let Some(kind) = by_name.or_else(by_type) else { return Treatment::Keep };
+        // A uuid of a person that links no rows here identifies that person somewhere else.
+        let by_place = || (family == Family::Uuid && table == Table::People).then_some(Kind::OtherId);
+        let Some(kind) = by_name.or_else(by_type).or_else(by_place) else { return Treatment::Keep };
         if kind == Kind::Provider && !self.masks_providers {
             return Treatment::Keep;
         }
