@@ -6,6 +6,7 @@ pub(crate) struct Judged {
     pub(crate) kinds: Vec<String>,
     pub(crate) changes_privileges: bool,
     pub(crate) is_procedural: bool,
+    pub(crate) copies_blindly: bool,
     pub(crate) writes: Vec<Write>,
     pub(crate) functions: Vec<FunctionUse>,
 }
@@ -82,6 +83,20 @@ fn blocks(judged: &Judged) -> Vec<Finding> {
                 "{}() reaches files or the network of the database server, which is not allowed here",
                 function.name
             ),
+        ));
+    }
+    if judged.copies_blindly {
+        findings.push(Finding::new(
+            "copy-of-files",
+            Severity::Critical,
+            "COPY with files or programs of the database server, or with code that cannot be followed, is not allowed here",
+        ));
+    }
+    if judged.kinds.iter().any(|kind| kind == "LOAD") {
+        findings.push(Finding::new(
+            "load",
+            Severity::Critical,
+            "LOAD brings a library from the server's files into it, which is not allowed here",
         ));
     }
     // The host takes at most 64 findings; a text with more statements than that is refused by the first as well.
@@ -187,11 +202,14 @@ mod tests {
                 "block delete-without-where",
             ),
             (&["DROPPED"], vec![], "allow"),
+            (&["COPY"], vec![], "allow"),
+            (&["LOAD"], vec![], "block load"),
         ] {
             let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
             assert_eq!(said(&Judged { kinds, writes, ..Judged::default() }), expected);
         }
         assert_eq!(said(&Judged { changes_privileges: true, ..Judged::default() }), "block privileges");
+        assert_eq!(said(&Judged { copies_blindly: true, ..Judged::default() }), "block copy-of-files");
         assert!(said(&Judged { is_procedural: true, ..Judged::default() }).starts_with("review DO and CALL"));
     }
 
