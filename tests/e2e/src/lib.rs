@@ -201,6 +201,9 @@ pub fn runs(pid: u32) -> bool {
     state.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
+/// What a first start says of each key that it makes.
+pub const NEW_KEY: &str = "made a new key";
+
 /// The lines of a log that warn, apart from those that hold one of the `expected` texts.
 #[must_use]
 pub fn unexpected<'a>(log: &'a str, expected: &[&str]) -> Vec<&'a str> {

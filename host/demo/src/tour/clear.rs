@@ -5,6 +5,8 @@ use anyhow::{Context, Result, ensure};
 
 use crate::clinic::DATABASE;
 use crate::cluster::Cluster;
+use crate::tour::psql::Said;
+use crate::tour::tap::readable;
 
 /// Which columns must never reach a masked caller, as texts that `psql` would print.
 const NUMBERS: [&str; 6] = ["ssn", "phone", "email", "street", "mrn", "birth_date"];
@@ -56,14 +58,21 @@ impl Clear {
         found
     }
 
-    /// An error that names a few of the clear values, if there are any.
-    pub(super) fn none_in(&self, bytes: &[u8]) -> Result<()> {
-        none(&self.found_in(bytes))
+    /// An error that names a few of the clear values that a caller received or read, if there are any.
+    pub(super) fn none_at(&self, said: &Said) -> Result<()> {
+        none(&self.found_in(&readable(&said.wire)))?;
+        self.none_in(&said.stdout)?;
+        self.none_in(&said.stderr)
+    }
+
+    /// The same for a text.
+    pub(super) fn none_in(&self, text: &str) -> Result<()> {
+        none(&self.found_in(text.as_bytes()))
     }
 
     /// The same without names, which in running text are found by title and label only.
-    pub(super) fn no_number_in(&self, bytes: &[u8]) -> Result<()> {
-        none(&self.find(bytes, self.numbers))
+    pub(super) fn no_number_at(&self, said: &Said) -> Result<()> {
+        none(&self.find(&readable(&said.wire), self.numbers))
     }
 }
 

@@ -58,6 +58,48 @@ impl Drop for Tap {
     }
 }
 
+/// What a backend's bytes say, one field a line: in the stream itself a value may be followed by the letter that begins
+/// the next message, and would look like part of a longer word.
+pub(super) fn readable(mut wire: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(wire.len());
+    while let Some((message, rest)) = message(wire) {
+        let body = message.get(5..).unwrap_or_default();
+        if message.first() == Some(&b'D') {
+            cells(body, &mut text);
+        } else {
+            text.extend_from_slice(body);
+        }
+        text.push(b'\n');
+        wire = rest;
+    }
+    // What is no whole message is searched as it is.
+    text.extend_from_slice(wire);
+    text
+}
+
+/// The first message, tag and length included, and what follows it.
+fn message(wire: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = wire.get(1..5)?.first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    if length < 4 {
+        return None;
+    }
+    wire.split_at_checked(length.checked_add(1)?)
+}
+
+fn cells(mut row: &[u8], text: &mut Vec<u8>) {
+    row = row.get(2..).unwrap_or_default();
+    while let Some((length, rest)) = row.split_first_chunk() {
+        // -1 is NULL.
+        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+        let Some((cell, rest)) = rest.split_at_checked(length) else { break };
+        text.extend_from_slice(cell);
+        text.push(b'\n');
+        row = rest;
+    }
+    text.extend_from_slice(row);
+}
+
 fn relay(caller: TcpStream, upstream: TcpStream, received: &Arc<Mutex<Vec<u8>>>) {
     let (Ok(caller_back), Ok(upstream_back)) = (caller.try_clone(), upstream.try_clone()) else { return };
     thread::spawn(move || copy(caller, upstream, |_| {}));
@@ -81,4 +123,22 @@ fn copy(mut from: TcpStream, mut to: TcpStream, mut keep: impl FnMut(&[u8])) {
     }
     // Either side may be gone already.
     drop(to.shutdown(Shutdown::Write));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn every_field_stands_on_a_line_of_its_own() {
+        let row = b"D\0\0\0\x13\0\x02\0\0\0\x05clear\xff\xff\xff\xff";
+        let twice = [row.as_slice(), row, b"C\0\0\0\x0dSELECT 2\0"].concat();
+        let text = readable(&twice);
+        assert_eq!(text, b"clear\n\n\nclear\n\n\nSELECT 2\0\n");
+        for cut in 0..twice.len() {
+            let text = readable(twice.get(..cut).expect("within"));
+            assert!(cut < 16 || text.windows(5).any(|w| w == b"clear"), "cut at {cut}");
+        }
+        assert_eq!(readable(b"\0\0\0\0\0\0rest"), b"\0\0\0\0\0\0rest");
+    }
 }

@@ -42,7 +42,7 @@ fn replay(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     }
     let state = shown.stdout.trim().rsplit('|').next().unwrap_or_default();
     ensure!(!state.is_empty() && replayed.stdout.contains(state), "the replay does not show the row");
-    scene.clear.none_in(replayed.stdout.as_bytes())
+    scene.clear.none_in(&replayed.stdout)
 }
 
 fn verify(scene: &Scene<'_>, script: &mut Script) -> Result<()> {

@@ -3,6 +3,7 @@ use anyhow::{Context, Result, ensure};
 use crate::config::LATE_COLUMN;
 use crate::tour::psql::Said;
 use crate::tour::scene::{Scene, Script};
+use crate::tour::tap::readable;
 use crate::tour::{Need, Step};
 
 /// What must come back to the analyst. In each case no clear value may be among the bytes.
@@ -144,7 +145,7 @@ fn masked_select(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
         let birth = cells.get(4).copied().unwrap_or_default();
         ensure!(birth.is_empty() || birth.ends_with("-01-01"), "a birth date arrives as `{birth}`");
     }
-    scene.clear.none_in(&said.wire)?;
+    scene.clear.none_at(&said)?;
 
     let described = format!("{text} \\gdesc");
     let types = scene.psql("analyst")?.open()?.ask(&described)?.stdout;
@@ -157,7 +158,7 @@ fn masked_select(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
 
 fn go(way: &Way, scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let said = scene.ask("analyst", way.text, script)?;
-    scene.clear.none_in(&said.wire)?;
+    scene.clear.none_at(&said)?;
     match way.answer {
         Answer::Rows(count) => arrived(&said, count),
         Answer::Error(code) => {
@@ -182,7 +183,7 @@ fn notes(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let said = scene.ask("analyst", "SELECT id, body FROM clinical_notes ORDER BY id LIMIT 400", script)?;
     ensure!(said.success, "no notes arrived: {}", said.stderr.trim());
     ensure!(said.stdout.contains("for") && said.stdout.contains("mg"), "the notes lost their sense");
-    scene.clear.no_number_in(&said.wire)
+    scene.clear.no_number_at(&said)
 }
 
 fn late_table(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
@@ -194,7 +195,7 @@ fn late_table(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let filled = scene.ask("dba", &fill, script)?;
     ensure!(filled.success, "the table was not filled: {}", filled.stderr.trim());
     let said = scene.ask("analyst", &format!("SELECT * FROM {table} ORDER BY id"), script)?;
-    scene.clear.none_in(&said.wire)?;
+    scene.clear.none_at(&said)?;
     arrived(&said, 5)
 }
 
@@ -202,7 +203,7 @@ fn dba_clear(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let text = "SELECT id, first_name, last_name, ssn, birth_date FROM patients ORDER BY id LIMIT 5";
     let said = scene.ask("dba", text, script)?;
     ensure!(said.stdout.trim_end() == scene.truth(text)?, "the rows differ from the table's");
-    let found = scene.clear.found_in(&said.wire);
+    let found = scene.clear.found_in(&readable(&said.wire));
     // This is also the proof that the search for clear values finds them.
     ensure!(found.len() >= 15, "only {} clear values arrived", found.len());
     Ok(())

@@ -89,7 +89,7 @@ pub(super) fn steps() -> Vec<Step> {
 fn edit_settings(scene: &Scene<'_>, script: &mut Script) -> Result<()> {
     let mut session = scene.psql("analyst")?.open()?;
     let before = scene.ask_in(&mut session, "analyst", LOOK, script)?.stdout;
-    scene.clear.none_in(before.as_bytes())?;
+    scene.clear.none_in(&before)?;
     let done = follow(scene, &mut session, script, &before, "grille.toml: profile = \"pseudonymous\"", |scene| {
         set_profile(scene, JOINABLE)
     });
@@ -123,7 +123,7 @@ fn follow(
     let saved = Instant::now();
     let after = until(IN_FORCE, "the next statement follows", || {
         let said = session.ask(LOOK)?;
-        scene.clear.none_in(&said.wire)?;
+        scene.clear.none_at(&said)?;
         ensure!(!said.stderr.contains("ERROR"), "a statement failed meanwhile: {}", said.stderr.trim());
         Ok((said.stdout != before).then_some(said.stdout))
     })?;
