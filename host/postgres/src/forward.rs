@@ -81,7 +81,10 @@ impl Session {
             Message::Parse(parse) => self.on_parse(parse, &bytes).await,
             Message::Bind(bind) => self.on_bind(bind, &bytes).await,
             Message::Execute(execute) => self.on_execute(execute, &bytes).await,
-            Message::Describe(target) => self.on_describe(target, &bytes),
+            Message::Describe(target) => {
+                self.on_describe(target, &bytes);
+                Ok(())
+            }
             Message::Close(target) => self.on_close(target, &bytes),
             Message::Sync => {
                 self.state.skips_to_sync = false;
@@ -216,7 +219,7 @@ impl Session {
 
     async fn on_bind(&mut self, bind: frontend::Bind<'_>, bytes: &Bytes) -> Result<(), End> {
         self.state.in_pipeline = true;
-        let Some(prepared) = self.prepared(bind.statement) else {
+        let Some(prepared) = self.statements.get(bind.statement).map(Arc::clone) else {
             let name = String::from_utf8_lossy(bind.statement);
             let message = format!("prepared statement \"{name}\" does not exist");
             return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
@@ -250,28 +253,14 @@ impl Session {
         Ok(())
     }
 
-    /// A statement prepared by message, or by PREPARE: the server keeps both under one name.
-    fn prepared(&self, name: &[u8]) -> Option<Arc<Prepared>> {
-        self.statements.get(name).map(Arc::clone)
-    }
-
-    fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {
+    /// A description holds names and types, no values; so also what was named by SQL may be described.
+    fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) {
         self.state.in_pipeline = true;
-        match target {
-            Target::Statement(name) => match self.prepared(name) {
-                Some(prepared) => self.forward(bytes, Owed::DescribeStatement(prepared)),
-                None => {
-                    let name = String::from_utf8_lossy(name);
-                    let message = format!("prepared statement \"{name}\" does not exist");
-                    return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
-                }
-            },
-            Target::Portal(name) => match self.portals.get(name).map(Arc::clone) {
-                Some(portal) => self.forward(bytes, Owed::DescribePortal(portal)),
-                None => return self.no_portal(name),
-            },
-        }
-        Ok(())
+        let owed = match target {
+            Target::Statement(name) => Owed::DescribeStatement(self.statements.get(name).map(Arc::clone)),
+            Target::Portal(name) => Owed::DescribePortal(self.portals.get(name).map(Arc::clone)),
+        };
+        self.forward(bytes, owed);
     }
 
     fn on_close(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {

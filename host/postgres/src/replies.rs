@@ -24,8 +24,10 @@ pub(crate) enum Owed {
     /// What stands in for a refused Parse, Bind or Execute.
     RefusedParse(Box<Answer>),
     Bind(Before<Portal>),
-    DescribeStatement(Arc<Prepared>),
-    DescribePortal(Arc<Portal>),
+    /// None where the name was given by SQL: PREPARE.
+    DescribeStatement(Option<Arc<Prepared>>),
+    /// None where the name was given by SQL: DECLARE CURSOR.
+    DescribePortal(Option<Arc<Portal>>),
     Execute(Box<Running>),
     Close,
     Sync,

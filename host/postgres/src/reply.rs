@@ -43,15 +43,12 @@ impl Session {
                 break;
             }
             if head.tag == tag::DATA_ROW && self.shape_rows().await? {
-                if self
-                    .owed
-                    .running()
-                    .and_then(|running| running.filter.as_ref())
-                    .is_some_and(|filter| filter.rewrites())
-                {
-                    self.rewrite_run().await?;
-                } else {
-                    self.treat_run()?;
+                let filter = self.owed.running().and_then(|running| running.filter.as_ref());
+                match filter.map(|filter| filter.rewrites()) {
+                    Some(true) => self.rewrite_run().await?,
+                    Some(false) => self.treat_run()?,
+                    // They pass as they are, with the next run.
+                    None => {}
                 }
                 continue;
             }
@@ -103,7 +100,7 @@ impl Session {
         })
     }
 
-    /// Makes sure that the treatment of the rows that come now is known. Answers whether they are to be treated.
+    /// Makes sure that the treatment of the rows that come now is known. Answers whether they go to the caller at all.
     async fn shape_rows(&mut self) -> Result<bool, End> {
         let Some(running) = self.owed.running() else {
             return Ok(false);
@@ -112,7 +109,7 @@ impl Session {
             return Ok(false);
         }
         if running.is_shaped {
-            return Ok(running.filter.is_some());
+            return Ok(true);
         }
         let Some(portal) = running.portal.clone() else {
             return Err(End::misbehaved("rows without a description"));
@@ -133,7 +130,7 @@ impl Session {
             Ok(filter) => {
                 portal.filter.lock().clone_from(&filter);
                 self.start_rows(filter);
-                Ok(self.owed.running().is_some_and(|running| running.filter.is_some()))
+                Ok(true)
             }
             Err(answer) => {
                 self.cut(answer);
@@ -334,20 +331,9 @@ impl Session {
                 }
                 self.pass(&message)
             }
-            Some(Owed::DescribeStatement(prepared)) => {
-                *prepared.columns.lock() = Some(columns);
+            Some(Owed::DescribeStatement(_) | Owed::DescribePortal(_) | Owed::Own(Own::Describe(_))) => {
+                self.described(columns);
                 self.pass(&message)?;
-                self.owed.pop();
-                Ok(())
-            }
-            Some(Owed::DescribePortal(portal)) => {
-                *portal.prepared.columns.lock() = Some(columns);
-                self.pass(&message)?;
-                self.owed.pop();
-                Ok(())
-            }
-            Some(Owed::Own(Own::Describe(prepared))) => {
-                *prepared.columns.lock() = Some(columns);
                 self.owed.pop();
                 Ok(())
             }
@@ -356,15 +342,26 @@ impl Session {
     }
 
     fn on_no_data(&mut self, message: BytesMut) -> Result<(), End> {
-        match self.owed.front_mut() {
-            Some(Owed::DescribeStatement(prepared)) => *prepared.columns.lock() = Some(Arc::from([])),
-            Some(Owed::DescribePortal(portal)) => *portal.prepared.columns.lock() = Some(Arc::from([])),
-            Some(Owed::Own(Own::Describe(prepared))) => *prepared.columns.lock() = Some(Arc::from([])),
-            _ => return Err(End::misbehaved("an answer to no Describe")),
+        if !self.described(Arc::from([])) {
+            return Err(End::misbehaved("an answer to no Describe"));
         }
         self.pass(&message)?;
         self.owed.pop();
         Ok(())
+    }
+
+    /// Keeps the columns of what the message at the front of the queue asks for; answers whether it asks for any.
+    fn described(&mut self, columns: Arc<[OwnedField]>) -> bool {
+        let prepared = match self.owed.front_mut() {
+            Some(Owed::DescribeStatement(prepared)) => prepared.as_ref(),
+            Some(Owed::DescribePortal(portal)) => portal.as_ref().map(|portal| &portal.prepared),
+            Some(Owed::Own(Own::Describe(prepared))) => Some(&*prepared),
+            _ => return false,
+        };
+        if let Some(prepared) = prepared {
+            *prepared.columns.lock() = Some(columns);
+        }
+        true
     }
 
     /// ParseComplete, BindComplete, CloseComplete.
@@ -557,7 +554,8 @@ impl Session {
     fn may_quote_protected(&mut self) -> bool {
         match self.owed.front_mut() {
             Some(Owed::Query(running) | Owed::Execute(running)) => running.judged.touches_protected(),
-            Some(Owed::DescribePortal(portal)) => portal.prepared.judged.touches_protected(),
+            Some(Owed::DescribePortal(Some(portal))) => portal.prepared.judged.touches_protected(),
+            Some(Owed::DescribePortal(None)) => true,
             Some(Owed::Parse(_) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
             Some(Owed::Bind(_)) => true,
             _ => false,
