@@ -8,6 +8,7 @@ use grille_plugin::{EngineConfig, PluginHost};
 
 use crate::compose::{Options, issuers};
 use crate::policies;
+use crate::secrets::resolve;
 
 /// Whether everything that the configuration names is there and fits: files, secrets, components with their settings.
 ///
@@ -23,7 +24,7 @@ pub async fn check(config: &Config) -> anyhow::Result<Vec<Problem>> {
     Ok(policies::try_load(&plugins, config).await?.err().unwrap_or_default())
 }
 
-/// Whether issuers answer and targets can be reached.
+/// Whether secrets are there, issuers answer and targets can be reached.
 ///
 /// # Errors
 /// When it cannot be told.
@@ -37,6 +38,13 @@ pub async fn check_online(config: &Config, options: Options) -> anyhow::Result<V
         }
     }
     for target in &config.targets {
+        let key = format!("targets.{}", target.name);
+        let logins = target.logins.iter().map(|(role, login)| (format!("{key}.logins.{role}.password"), login));
+        for (key, login) in std::iter::once((format!("{key}.login.password"), &target.login)).chain(logins) {
+            if let Some(Err(error)) = login.password.as_ref().map(resolve) {
+                problems.push(config.locations.problem(&key, format!("{error:#}"), None));
+            }
+        }
         for address in &target.addresses {
             if let Err(error) = grille_net::dial(&address.to_string(), PATIENCE).await {
                 let message = format!("{address} cannot be reached: {error}");

@@ -95,6 +95,8 @@ impl Gateway {
         for listener in &config.listeners {
             listeners.push(open_listener(listener)?);
         }
+        let admin_tls = config.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let admin_tls = admin_tls.map(|tls| server_tls(tls, &[b"http/1.1"])).transpose().context("admin.tls")?;
         let addresses = listeners
             .iter()
             .map(|(listener, socket)| Ok((Arc::clone(&listener.name), socket.local_addr()?)))
@@ -114,6 +116,7 @@ impl Gateway {
             reloading: tokio::sync::Mutex::new(()),
             last_reload: Mutex::new(None),
             tls: listeners.iter().map(|(listener, _)| Arc::clone(listener)).collect(),
+            admin_tls: admin_tls.map(Arc::new),
         });
         state.first_policies().await?;
         let admin = admin(&state)?;
@@ -224,14 +227,13 @@ fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {
         reviewers: config.review.reviewers.clone(),
         hosts: Vec::new(),
     };
-    let tls = admin.tls.as_ref().map(|tls| server_tls(tls, &[b"http/1.1"])).transpose().context("admin.tls")?;
     let socket = Listener::bind(Listen {
         name: "admin".into(),
         address: admin.address,
         max_connections: ADMIN_CONNECTIONS,
         max_unauthenticated: ADMIN_CONNECTIONS,
     })?;
-    Ok(Some(Admin { socket, tls: tls.map(Arc::new), router: grille_admin::router(rights, rooms) }))
+    Ok(Some(Admin { socket, tls: state.admin_tls.clone(), router: grille_admin::router(rights, rooms) }))
 }
 
 pub(crate) fn unix_ms() -> u64 {

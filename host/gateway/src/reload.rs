@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::compose::{desk_config, issuers, read_config, unix_ms};
 use crate::policies::{self, Loaded};
+use crate::rooms::status::weak_targets;
 use crate::routes::routes;
 use crate::state::{InForce, State};
 use crate::weakening::{changed, restart_parts, weakening};
@@ -29,13 +30,13 @@ use watch::Watch;
 pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
     let mut watch = Watch::new(files(&state.config()));
     // What changed between the first reading and the first look would never be noticed.
-    state.reload().await;
+    state.reload(false).await;
     loop {
-        tokio::select! {
-            () = watch.changed() => {}
-            Some(()) = forced.recv() => {}
-        }
-        state.reload().await;
+        let is_forced = tokio::select! {
+            () = watch.changed() => false,
+            Some(()) = forced.recv() => true,
+        };
+        state.reload(is_forced).await;
         // Also what a refused configuration names: the file that it misses may appear.
         let mut named = files(&state.config());
         if let Ok(text) = std::fs::read_to_string(&state.started_with.path)
@@ -47,7 +48,7 @@ pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
         named.dedup();
         if watch.refollow(named) {
             // The same for files that are looked at from now on.
-            state.reload().await;
+            state.reload(false).await;
         }
     }
 }
@@ -57,7 +58,8 @@ fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = vec![config.path.clone(), config.lock_path()];
     files.extend(config.policies.iter().map(|policy| policy.plugin.clone()));
     files.extend(config.targets.iter().filter_map(|target| target.tls.root_cert.clone()));
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+    let admin = config.admin.iter().filter_map(|admin| admin.tls.as_ref());
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(admin) {
         files.push(tls.cert.clone());
         if let SecretRef::File(key) = &tls.key {
             files.push(key.clone());
@@ -81,12 +83,12 @@ impl State {
             "policy epoch {epoch}: {}",
             if names.is_empty() { "no policies".to_owned() } else { names.join(", ") }
         );
-        weakening.iter().for_each(|line| tracing::warn!("{line}"));
+        weakening.iter().chain(&weak_targets(&config)).for_each(|line| tracing::warn!("{line}"));
         Ok(())
     }
 
-    /// Reads everything again and puts it into force, or says why not.
-    pub(crate) async fn reload(&self) {
+    /// Reads everything again and puts it into force, or says why not: once, unless somebody asks.
+    pub(crate) async fn reload(&self, is_forced: bool) {
         let _one = self.reloading.lock().await;
         let (is_done, lines) = match self.try_reload().await {
             Ok(None) if self.was_refused() => {
@@ -101,6 +103,9 @@ impl State {
             }
             Err(error) => {
                 let lines: Vec<String> = format!("{error:#}").lines().map(|line| line.trim_end().to_owned()).collect();
+                if !is_forced && self.said_already(&lines) {
+                    return;
+                }
                 tracing::error!("reload refused, the running configuration stays in force: {}", lines.join(" | "));
                 self.record_refusal(&lines.join("\n"));
                 (false, lines)
@@ -108,6 +113,11 @@ impl State {
         };
         let lines = lines.into_iter().map(Into::into).collect();
         *self.last_reload.lock() = Some(Reload { at_ms: unix_ms(), is_done, lines });
+    }
+
+    fn said_already(&self, lines: &[String]) -> bool {
+        let last = self.last_reload.lock();
+        last.as_ref().is_some_and(|reload| !reload.is_done && reload.lines.iter().map(|line| &**line).eq(lines))
     }
 
     fn was_refused(&self) -> bool {
@@ -120,6 +130,9 @@ impl State {
             if let Some(tls) = &listener.tls {
                 tls.reload().with_context(|| format!("listeners.{}.tls", listener.name))?;
             }
+        }
+        if let Some(tls) = &self.admin_tls {
+            tls.reload().context("admin.tls")?;
         }
         let old = self.in_force.load_full();
         let config = read_config(&self.started_with.path)?;

@@ -6,6 +6,7 @@ use grille_admin::view::Reload;
 use grille_config::Config;
 use grille_identity::Verifier;
 use grille_ledger::{Ledger, SealKey};
+use grille_net::ServerTls;
 use grille_plugin::PluginHost;
 use grille_postgres::PostgresPath;
 use grille_review::Desk;
@@ -35,6 +36,7 @@ pub(crate) struct State {
     pub(crate) last_reload: Mutex<Option<Reload>>,
     /// Whose certificates are read again on reload.
     pub(crate) tls: Vec<Arc<grille_postgres::Listener>>,
+    pub(crate) admin_tls: Option<Arc<ServerTls>>,
 }
 
 /// What one reload exchanges as a whole.

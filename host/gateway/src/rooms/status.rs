@@ -1,10 +1,11 @@
 //! The gateway and its policies at a glance.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use grille_admin::view::{Listener, Policies, Policy, Status};
 use grille_admin::{PolicyView, StatusView};
-use grille_config::{Config, Pin};
+use grille_config::{Config, Pin, Target, TlsMode};
 use grille_plugin::PolicyStatus;
 use grille_policy::{Epoch, Evaluator as _, Mode};
 
@@ -49,6 +50,7 @@ impl Overview {
         for part in restart_parts(&state.started_with, config) {
             warnings.push(format!("[{part}] of the configuration takes effect at the next start"));
         }
+        warnings.extend(weak_targets(config));
         for policy in state.plugins.status() {
             if policy.mode == Mode::Monitor {
                 warnings.push(format!("policy \"{}\" only monitors", policy.policy));
@@ -59,6 +61,17 @@ impl Overview {
         }
         warnings
     }
+}
+
+/// Targets off loopback whose server is not verified: the login could go to somebody else.
+pub(crate) fn weak_targets(config: &Config) -> Vec<String> {
+    let is_local = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+    let is_weak = |target: &&Target| {
+        target.tls.mode != TlsMode::VerifyFull && !target.addresses.iter().all(|address| is_local(&address.host))
+    };
+    let say =
+        |target: &Target| format!("target \"{}\": the server is not verified (tls = \"verify-full\")", target.name);
+    config.targets.iter().filter(is_weak).map(say).collect()
 }
 
 impl PolicyView for Overview {

@@ -92,3 +92,27 @@ fn help_fits_a_screen() {
     let schema = grille(&["schema"]);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&schema.stdout).unwrap(), grille_config::schema());
 }
+
+#[test]
+fn online_everything_that_does_not_answer_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("grille.toml");
+    let config = r#"version = 1
+identity.corp = { issuer = "http://127.0.0.1:1", audience = "grille" }
+listeners.pg = { protocol = "postgres", address = "127.0.0.1:0" }
+targets.clinic = { protocol = "postgres", address = "127.0.0.1:1", database = "clinic", login = { user = "app", password = { env = "GRILLE_TEST_UNSET" } } }
+"#;
+    fs::write(&path, config).unwrap();
+    let path = path.to_str().unwrap();
+    assert!(grille(&["check", "-c", path]).status.success());
+    let output = grille(&["check", "--online", "-c", path]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in [
+        "grille.toml:2:28 identity.corp.issuer: the issuer cannot be used",
+        "GRILLE_TEST_UNSET",
+        "127.0.0.1:1 cannot be reached",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}

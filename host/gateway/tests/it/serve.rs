@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use grille_ledger::{PolicyChange, Reader, Record, SealKey};
+use grille_net::{ClientTls, ClientTlsMode, dial};
 
 use crate::check::{component, repository};
 
@@ -227,6 +228,41 @@ fn edits_come_into_force_or_change_nothing_and_the_ledger_knows() {
     );
     let component = changes[0].policies["phi"].plugin;
     assert!(place.path(&format!("var/ledger/plugins/{component}.wasm")).exists());
+}
+
+#[tokio::test]
+async fn new_certificates_are_shown_without_a_restart() {
+    let place = Place::new();
+    let issue = || {
+        let mut root = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root = rcgen::CertifiedIssuer::self_signed(root, rcgen::KeyPair::generate().unwrap()).unwrap();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let names = vec!["127.0.0.1".to_owned()];
+        let leaf = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &root).unwrap();
+        fs::write(place.path("root.pem"), root.pem()).unwrap();
+        fs::write(place.path("cert.pem"), leaf.pem()).unwrap();
+        fs::write(place.path("key.pem"), key.serialize_pem()).unwrap();
+    };
+    issue();
+    let tls = r#"address = "127.0.0.1:0", tls = { cert = "cert.pem", key = { file = "key.pem" } }"#;
+    place.write(&place.config(PHI).replace(r#"address = "127.0.0.1:0""#, tls));
+    let _served = place.serve();
+    let log = place.log();
+    let address = log.split("listener pg is ready on ").nth(1).unwrap().split(' ').next().unwrap();
+    let greets = async || {
+        let client =
+            ClientTls::new(ClientTlsMode::VerifyFull, Some(&place.path("root.pem")), &[b"postgresql"]).unwrap();
+        let stream = dial(address, PATIENCE).await.unwrap();
+        client.connect(stream, "127.0.0.1").await.is_ok()
+    };
+    assert!(greets().await);
+    issue();
+    let deadline = SystemTime::now() + PATIENCE;
+    while !greets().await {
+        assert!(SystemTime::now() < deadline, "{}", place.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[test]
