@@ -38,7 +38,7 @@ pub struct PolicySpec {
     pub on_failure_allow: bool,
     /// What it may use.
     pub limits: Limits,
-    /// What it may reach besides `log`.
+    /// What it may reach besides `log` and `detect`.
     pub grants: Vec<String>,
     /// A JSON object, or null.
     pub settings: Value,
@@ -112,8 +112,8 @@ async fn load(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: 
 fn check_spec(spec: &PolicySpec) -> Result<bool, Wrong> {
     let mut wrong = Vec::new();
     for grant in &spec.grants {
-        // `log` is always granted; naming it is no mistake.
-        if !matches!(grant.as_str(), "clock" | "log") {
+        // `log` and `detect` are always granted; naming them is no mistake.
+        if !matches!(grant.as_str(), "clock" | "log" | "detect") {
             wrong.push(format!("grants: this host has no `{grant}`; it has `clock`"));
         }
     }

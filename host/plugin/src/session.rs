@@ -88,9 +88,11 @@ impl Policies for SessionPolicies {
             let mut treatments = given.to_vec();
             // One per column, whatever was given: a column without a treatment is not shown.
             treatments.resize(shape.columns.len(), Treatment::Mask(Masker::Null));
-            let shape = Arc::new(shape.clone());
+            let mut owned = None;
             for policy in self.bound.iter_mut().filter(|policy| policy.has("sql-result")) {
-                let (opinion, found) = policy.plan(&shape).await;
+                // A guest's handle needs a shape of its own; most sets have no such policy and copy nothing.
+                let shape = owned.get_or_insert_with(|| Arc::new(shape.clone()));
+                let (opinion, found) = policy.plan(shape).await;
                 tighten(&mut treatments, policy, &opinion, found);
                 opinions.push(opinion);
             }
