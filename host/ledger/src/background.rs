@@ -133,7 +133,12 @@ fn sign_loop(shared: &Shared, mut signer: Signer) {
                 let (synced, signed) = (*shared.synced.borrow(), signer.signed);
                 if synced <= signed {
                     since = None;
-                    shared.signer_wakes.wait(&mut wish);
+                    if shared.is_suspended() {
+                        shared.signer_wakes.wait_for(&mut wish, RETRY);
+                        shared.resume();
+                    } else {
+                        shared.signer_wakes.wait(&mut wish);
+                    }
                     continue;
                 }
                 let age = since.get_or_insert_with(Instant::now).elapsed();

@@ -20,6 +20,9 @@ use crate::{OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
 const POLICY_SETS: usize = 16;
 
+/// Kept free for the ends of what is under way when the disk runs full: about 250 outcomes or closes.
+const RESERVE_BYTES: usize = 256 << 10;
+
 /// How a ledger is kept.
 #[derive(Debug, Clone)]
 pub struct LedgerConfig {
@@ -328,6 +331,10 @@ impl Shared {
     /// Writes a frame, sees to it that it will be synced, and returns its index.
     pub(crate) fn place(&self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Unwritable> {
         let index = self.wal.lock().append(frame, leaf_at, sealed_crc).map_err(|failed| match failed {
+            Failed::Once(full @ Unwritable::Full { .. }) => {
+                self.suspend(full.clone());
+                full
+            }
             Failed::Once(unwritable) => unwritable,
             Failed::ForGood(why) => self.stop_for_good(why),
         })?;
@@ -336,6 +343,23 @@ impl Shared {
             self.syncer_wakes.notify_one();
         }
         Ok(index)
+    }
+
+    /// Whether nothing but ends may be written.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SUSPENDED
+    }
+
+    /// Sets space aside; false where there is none.
+    pub(crate) fn make_reserve(&self) -> bool {
+        let path = self.dir.join("reserve");
+        std::fs::metadata(&path).is_ok_and(|reserve| reserve.len() == RESERVE_BYTES as u64)
+            || replace(&path, &vec![b'.'; RESERVE_BYTES], Durability::Derived).is_ok()
+    }
+
+    /// Gives the space back that was set aside; false if there is none.
+    pub(crate) fn spend_reserve(&self) -> bool {
+        std::fs::remove_file(self.dir.join("reserve")).is_ok()
     }
 
     pub(crate) fn keep_key(&self, row: &[u8; ROW_BYTES]) -> Result<String, Unwritable> {
@@ -392,10 +416,14 @@ impl Shared {
         *trouble = Some(why);
         drop(trouble);
         self.wake_waiters();
+        // It looks for space from now on.
+        let _wish = self.signer.lock();
+        self.signer_wakes.notify_one();
     }
 
+    /// Goes on once there is space to set aside again.
     pub(crate) fn resume(&self) {
-        if self.state.load(Ordering::Acquire) & SUSPENDED != 0 {
+        if self.state.load(Ordering::Acquire) & SUSPENDED != 0 && self.make_reserve() {
             self.state.fetch_and(!SUSPENDED, Ordering::AcqRel);
             tracing::info!("the ledger goes on");
         }

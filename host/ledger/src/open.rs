@@ -53,6 +53,9 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let signer = Signer::new(&dir, config.signing_key.clone(), verifier_key.id(), origin.clone(), edge, signed);
     let origin: Arc<str> = origin.into();
     let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed }));
+    if !shared.make_reserve() {
+        tracing::warn!(path = %dir.display(), "no space could be set aside for the ends of what is under way");
+    }
     let threads = Threads::start(Arc::clone(&shared), signer, lock).map_err(io("start the threads of", &dir))?;
     let mut first = vec![Record::NodeStart(NodeStart {
         version: env!("CARGO_PKG_VERSION").into(),

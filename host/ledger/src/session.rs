@@ -211,7 +211,11 @@ impl Log {
         record: &Record<'_>,
         chunks: &[u8],
     ) -> Result<Position, Unwritable> {
-        shared.check()?;
+        // What is under way may end in the ledger although nothing else may begin.
+        let is_end = matches!(record, Record::Outcome(_) | Record::SessionClose(_) | Record::NodeStop {});
+        if !(is_end && shared.is_suspended()) {
+            shared.check()?;
+        }
         let (commit, ciphertext, sealed_len) = self.seal(record, chunks)?;
         let sealed_crc = crc32c::crc32c(&self.frame[FRAME_FRONT_BYTES..]);
         let leaf_at = self.frame.len();
@@ -253,7 +257,12 @@ impl Log {
             key: &self.key_id,
         };
         leaf::begin(&mut self.frame, &facts);
-        let index = shared.place(&mut self.frame, leaf_at, sealed_crc)?;
+        let index = match shared.place(&mut self.frame, leaf_at, sealed_crc) {
+            Err(Unwritable::Full { .. }) if is_end && shared.spend_reserve() => {
+                shared.place(&mut self.frame, leaf_at, sealed_crc)?
+            }
+            placed => placed?,
+        };
         self.prev = leaf_hash(&self.frame[leaf_at..]);
         if self.seq == 0 {
             self.first = index;

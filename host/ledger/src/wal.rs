@@ -69,6 +69,7 @@ impl Wal {
         if self.offset > SEGMENT_HEADER_BYTES as u64 && self.offset + longest > self.segment_bytes {
             self.rotate()?;
         }
+        let begun = frame.len();
         let (log_time, mono) = self.clock.now();
         leaf::finish(frame, log_time, mono, self.segment, self.offset);
         let crc = crc32c::crc32c_append(sealed_crc, &frame[leaf_at..]);
@@ -80,6 +81,8 @@ impl Wal {
                 let why = format!("{} could neither be written ({error}) nor cut ({cut})", self.path.display());
                 return Err(Failed::ForGood(why.into()));
             }
+            // The same frame may be tried again, in another place.
+            frame.truncate(begun);
             return Err(Failed::Once(unwritable(&self.path, error)));
         }
         let index = self.next;

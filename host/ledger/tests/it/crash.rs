@@ -8,12 +8,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use grille_ledger::{
-    Ledger, LedgerConfig, Reader, Record, SealKey, SessionOpen, SigningKey, Sync, VerifyOptions, VerifyReport, verify,
+    Ledger, LedgerConfig, Reader, Record, SealKey, SessionOpen, SigningKey, Sync, Unwritable, VerifyOptions,
+    VerifyReport, verify,
 };
 
 use crate::support::{Keys, allowed, decision, facts, outcome, write_sessions};
 
 const CHILD: &str = "GRILLE_LEDGER_TEST_CHILD";
+const FULL_CHILD: &str = "GRILLE_LEDGER_TEST_FULL_CHILD";
 const KILLS: u32 = 24;
 const WRITERS: u32 = 4;
 
@@ -120,6 +122,69 @@ fn every_acknowledged_record_survives_kill_9() {
     let ledger = keys_open(&keys, &path);
     drop(ledger);
     assert!(is_sound(&path).sessions_aborted >= u64::from(KILLS));
+}
+
+/// Runs in a mount namespace of its own, on a file system of 5 MiB.
+#[tokio::test]
+async fn full_child() {
+    let Ok(path) = std::env::var(FULL_CHILD) else { return };
+    let path = PathBuf::from(path);
+    let ballast = path.join("../ballast");
+    fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let keys = Keys::generate();
+    let ledger = keys.open(&path);
+    let facts = facts(1);
+    let allowed = allowed();
+    let mut log = ledger.session(SessionOpen::new(&facts)).unwrap();
+    let mut written = 0;
+    let text: String = (0..2000).map(|at| char::from(b'a' + (at * at % 26) as u8)).collect();
+    let full = loop {
+        match log.append(&decision(facts.id, written, &text, &allowed)) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, Unwritable::Full { .. }), "{full:?}");
+    assert!(written > 500, "{written}");
+    // What was under way comes to its end in the ledger, nothing new begins.
+    log.append(&outcome(facts.id, written - 1)).unwrap();
+    log.close("limit").unwrap();
+    assert!(ledger.session(SessionOpen::new(&crate::support::facts(2))).is_err());
+    is_sound(&path);
+    // Space again: it goes on by itself.
+    fs::remove_file(&ballast).unwrap();
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while ledger.session(SessionOpen::new(&crate::support::facts(3))).is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "{:?}", ledger.status());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    ledger.shutdown().await.unwrap();
+    let entries: Vec<_> = Reader::open(&path, None).unwrap().session(facts.id).unwrap().map(Result::unwrap).collect();
+    assert_eq!(entries.len() as u64, written + 3);
+    assert_eq!(is_sound(&path).unsigned, 0);
+    println!("it was full after {written} records");
+}
+
+#[test]
+fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
+    let dir = tempfile::tempdir().unwrap();
+    let mount =
+        format!("mount -t tmpfs -o size=5m none '{0}' && mkdir '{0}/ledger' && exec \"$@\"", dir.path().display());
+    let output = Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["crash::full_child", "--exact", "--nocapture"])
+        .env(FULL_CHILD, dir.path().join("ledger"))
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return println!("no unshare here ({error}): a full disk was not tried"),
+    };
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if complained.contains("unshare:") || complained.contains("mount:") {
+        return println!("no file system of its own here ({}): a full disk was not tried", complained.trim());
+    }
+    assert!(output.status.success() && said.contains("it was full after"), "{said}{complained}");
 }
 
 fn keys_open(keys: &Keys, path: &Path) -> Ledger {

@@ -1,5 +1,6 @@
 //! The product as people run it.
 
+mod crash;
 mod drivers;
 mod hostile;
 mod lifetime;
