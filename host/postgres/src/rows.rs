@@ -1,0 +1,208 @@
+//! Rows on their way: passed as they are, treated natively, or rewritten by a policy's own code; and the end of a result
+//! that must not go on.
+
+use std::sync::Arc;
+
+use bytes::Buf;
+use grille_pg_codec::{frame, tag::backend as tag};
+use grille_policy::{Batch, Fault, Verdict};
+
+use crate::filter::{BadRow, Filter};
+use crate::respond::{Answer, sqlstate};
+use crate::session::{End, Session};
+use crate::transform;
+
+impl Session {
+    /// Passes the bytes at the front that nobody looks into: rows without a treatment, COPY data, the rest of a frame
+    /// that was begun. Answers whether there were any.
+    pub(crate) fn pass_run(&mut self) -> Result<bool, End> {
+        let available = self.target.inbox.len();
+        let (mut run, mut rows) = (self.state.passing_down.min(available), 0);
+        self.state.passing_down -= run;
+        if self.passes_data() {
+            while let Some(rest) = self.target.inbox.get(run..) {
+                let head = frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
+                let Some(head) = head.filter(|head| matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA)) else {
+                    break;
+                };
+                rows += u64::from(head.tag == tag::DATA_ROW);
+                if head.len > rest.len() {
+                    self.state.passing_down = head.len - rest.len();
+                    run = available;
+                    break;
+                }
+                run += head.len;
+            }
+        }
+        if run == 0 {
+            return Ok(false);
+        }
+        let piece = self.target.inbox.split_to(run);
+        self.record_reply(rows, &piece)?;
+        if let Some(running) = self.owed.running() {
+            running.seen += rows;
+            running.bytes += run as u64;
+        }
+        self.caller.outbox.push(piece);
+        Ok(true)
+    }
+
+    /// Whether rows and COPY data that come now pass as they are.
+    fn passes_data(&mut self) -> bool {
+        let (masked, treats_copy) = (self.view.is_masked(), self.state.copy_out.is_some());
+        self.owed.running().is_some_and(|running| {
+            running.cut.is_none() && !treats_copy && (!masked || (running.is_shaped && running.filter.is_none()))
+        })
+    }
+
+    /// Makes sure that the treatment of the rows that come now is known. Answers whether they go to the caller at all.
+    pub(crate) async fn shape_rows(&mut self) -> Result<bool, End> {
+        let Some(running) = self.owed.running() else {
+            return Ok(false);
+        };
+        if running.cut.is_some() {
+            return Ok(false);
+        }
+        if running.is_shaped {
+            return Ok(true);
+        }
+        let Some(portal) = running.portal.clone() else {
+            return Err(End::misbehaved("rows without a description"));
+        };
+        let judged = Arc::clone(&running.judged);
+        let planned = if !judged.has_treatments() {
+            Ok(None)
+        } else if let Some(filter) = portal.filter.lock().clone() {
+            Ok(Some(filter))
+        } else {
+            let columns = portal.prepared.columns.lock().clone();
+            match columns {
+                Some(columns) => self.plan(&judged, 0, &columns, &portal.formats).await,
+                None => return Err(End::misbehaved("rows without a description")),
+            }
+        };
+        match planned {
+            Ok(filter) => {
+                portal.filter.lock().clone_from(&filter);
+                self.start_rows(filter);
+                Ok(true)
+            }
+            Err(answer) => {
+                self.cut(answer);
+                Ok(false)
+            }
+        }
+    }
+
+    pub(crate) fn start_rows(&mut self, filter: Option<Arc<Filter>>) {
+        self.results += 1;
+        if let Some(running) = self.owed.running() {
+            running.is_shaped = true;
+            if let Some(filter) = &filter {
+                running.masked.push((Arc::clone(filter), vec![0; filter.columns.len()]));
+            }
+            running.filter = filter;
+        }
+    }
+
+    /// Treats all complete rows at the front of the inbox.
+    pub(crate) fn treat_run(&mut self) -> Result<(), End> {
+        let Self { target, owed, rows_out, scratch, .. } = self;
+        let Some(running) = owed.running() else {
+            return Ok(());
+        };
+        let Some(filter) = running.filter.clone() else {
+            return Ok(());
+        };
+        let Some((_, counts)) = running.masked.last_mut() else {
+            return Ok(());
+        };
+        let (mut consumed, mut rows) = (0, 0);
+        let mut bad = None;
+        while let Some(rest) = target.inbox.get(consumed..) {
+            let head = frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
+            let Some(head) = head.filter(|head| head.tag == tag::DATA_ROW) else {
+                break;
+            };
+            let Some(body) = rest.get(frame::HEADER_BYTES..head.len) else {
+                break;
+            };
+            let before = rows_out.len();
+            if let Err(error) = filter.row(body, rows_out, scratch, counts, (&[], 0)) {
+                rows_out.truncate(before);
+                bad = Some(error);
+                break;
+            }
+            consumed += head.len;
+            rows += 1;
+        }
+        target.inbox.advance(consumed);
+        running.seen += rows;
+        running.bytes += rows_out.len() as u64;
+        let treated = rows_out.split();
+        self.record_reply(rows, &treated)?;
+        self.caller.outbox.push(treated);
+        bad.map_or(Ok(()), |error| self.cut_misfit(0, &error))
+    }
+
+    /// The same where policies' own code rewrites columns: one call per column for all rows that one read delivered.
+    pub(crate) async fn rewrite_run(&mut self) -> Result<(), End> {
+        let Some(filter) = self.owed.running().and_then(|running| running.filter.clone()) else { return Ok(()) };
+        let (rows, consumed) = transform::rows_at_front(&self.target.inbox);
+        let mut rewritten: Vec<(usize, Batch)> = Vec::new();
+        for (column, policy) in filter.transforms() {
+            let batch = match transform::collect(&filter, column, &self.target.inbox, &rows) {
+                Ok(batch) => batch,
+                Err(error) => return self.cut_misfit(consumed, &error),
+            };
+            match self.policies.transform(policy, &filter.shape, batch).await {
+                Ok(batch) => rewritten.push((column, batch)),
+                Err(decision) => {
+                    let message = match &decision.verdict {
+                        Verdict::Block(finding) => finding.message.to_string(),
+                        _ => format!("policy \"{policy}\" gave no values, so the result was cut"),
+                    };
+                    self.target.inbox.advance(consumed);
+                    self.cut(Answer::new(sqlstate::REFUSED, Fault::Plugin, message));
+                    return Ok(());
+                }
+            }
+        }
+        let Self { target, owed, rows_out, scratch, .. } = self;
+        let Some(running) = owed.running() else { return Ok(()) };
+        let Some((_, counts)) = running.masked.last_mut() else { return Ok(()) };
+        for (index, place) in rows.iter().enumerate() {
+            let body = target.inbox.get(place.clone()).unwrap_or_default();
+            if let Err(error) = filter.row(body, rows_out, scratch, counts, (&rewritten, index)) {
+                rows_out.clear();
+                return self.cut_misfit(consumed, &error);
+            }
+        }
+        target.inbox.advance(consumed);
+        running.seen += rows.len() as u64;
+        running.bytes += rows_out.len() as u64;
+        let treated = rows_out.split();
+        self.record_reply(rows.len() as u64, &treated)?;
+        self.caller.outbox.push(treated);
+        Ok(())
+    }
+
+    /// Cuts a result at rows that do not fit.
+    fn cut_misfit(&mut self, consumed: usize, error: &BadRow) -> Result<(), End> {
+        self.target.inbox.advance(consumed);
+        tracing::warn!(session = %self.facts.id, %error, "a result is cut");
+        let message = format!("the result does not fit its description ({error}), so it was cut");
+        self.cut(Answer::new(sqlstate::REFUSED, Fault::Target, message));
+        Ok(())
+    }
+
+    /// Ends a result: the target is told to stop, what it still sends is dropped, and the caller reads why.
+    pub(crate) fn cut(&mut self, answer: Answer) {
+        if let Some(running) = self.owed.running()
+            && running.cut.is_none()
+        {
+            running.cut = Some(answer);
+            self.cancel_upstream();
+        }
+    }
+}
