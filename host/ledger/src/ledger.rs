@@ -20,8 +20,8 @@ use crate::{OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
 const POLICY_SETS: usize = 16;
 
-/// Kept free for the ends of what is under way when the disk runs full: about 250 outcomes or closes.
-const RESERVE_BYTES: usize = 256 << 10;
+/// Kept free for the ends of what is under way when the disk runs full: about 80 outcomes or closes.
+const RESERVE_BYTES: usize = 64 << 10;
 
 /// How a ledger is kept.
 #[derive(Debug, Clone)]

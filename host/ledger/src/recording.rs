@@ -8,6 +8,8 @@ use crate::sha256::{Hash, Sha256};
 
 /// A session's chunks are written out when they reach this, at the latest.
 pub(crate) const BUFFER_BYTES: usize = 256 << 10;
+/// A session keeps a buffer of this size for its next chunks; larger ones are given back.
+const BUFFER_BYTES_KEPT: usize = 8 << 10;
 const CHUNK_HEADER_BYTES: usize = 25;
 const FROM_CALLER: u8 = 0;
 const TO_CALLER: u8 = 1;
@@ -117,8 +119,8 @@ impl Recording {
     /// The chunks are written.
     pub(crate) fn clear(&mut self) {
         self.chunks.clear();
-        if self.chunks.capacity() > BUFFER_BYTES / 8 {
-            self.chunks.shrink_to(0);
+        if self.chunks.capacity() > BUFFER_BYTES_KEPT {
+            self.chunks = Vec::new();
         }
     }
 

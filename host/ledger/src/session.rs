@@ -15,8 +15,8 @@ use crate::{Record, SessionClose, Unwritable};
 
 /// Contents from this size on are compressed, if that makes them smaller.
 const COMPRESS_BYTES_MIN: usize = 1024;
-/// A session keeps a buffer of this size for its next frame; larger ones are given back.
-const FRAME_BYTES_KEPT: usize = 16 << 10;
+/// A session keeps buffers of this size for its next frame; larger ones are given back, so that idle sessions are small.
+const FRAME_BYTES_KEPT: usize = 8 << 10;
 /// The contents as they are.
 pub(crate) const PLAIN: u8 = 0;
 /// The contents as an lz4 block behind their length (four bytes, little-endian).
@@ -272,9 +272,10 @@ impl Log {
         if let Some((epoch, digest)) = change {
             shared.note_policies(epoch, digest);
         }
-        if self.frame.capacity() > FRAME_BYTES_KEPT {
-            self.frame = Vec::new();
-            self.scratch = Vec::new();
+        for buffer in [&mut self.frame, &mut self.scratch] {
+            if buffer.capacity() > FRAME_BYTES_KEPT {
+                *buffer = Vec::new();
+            }
         }
         Ok(Position { index })
     }
