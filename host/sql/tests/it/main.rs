@@ -3,6 +3,7 @@
 mod introspection;
 mod limits;
 mod lineage;
+mod oracle;
 mod protection;
 mod server;
 mod upkeep;
@@ -81,6 +82,7 @@ async fn all_against_one_server() {
     failures.extend(protection::check(&world));
     failures.extend(introspection::check(&world, &server).await);
     failures.extend(limits::check(&world));
+    failures.extend(oracle::check(&world, &server).await);
     failures.extend(upkeep::check_freshness(&world).await);
     drop(world);
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));

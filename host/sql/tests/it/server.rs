@@ -108,8 +108,13 @@ fn binaries() -> PathBuf {
 }
 
 pub(crate) async fn rows(client: &Client, text: &str) -> Vec<Vec<Option<String>>> {
-    let messages = client.simple_query(text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"));
-    messages
+    try_rows(client, text).await.unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}
+
+/// The rows of a text, all values as text.
+pub(crate) async fn try_rows(client: &Client, text: &str) -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
+    let messages = client.simple_query(text).await?;
+    let rows = messages
         .into_iter()
         .filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => {
@@ -117,7 +122,8 @@ pub(crate) async fn rows(client: &Client, text: &str) -> Vec<Vec<Option<String>>
             }
             _ => None,
         })
-        .collect()
+        .collect();
+    Ok(rows)
 }
 
 pub(crate) async fn version(client: &Client) -> String {
