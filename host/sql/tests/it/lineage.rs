@@ -5,7 +5,7 @@ use grille_sql::Output;
 use crate::{World, describe};
 
 /// Exact origins as they are, `~` before derived ones, `?` before unknown ones.
-const CASES: &[(&str, &str)] = &[
+pub(crate) const CASES: &[(&str, &str)] = &[
     // 1: direct, under any name
     ("SELECT ssn AS x FROM patients", "patients.ssn"),
     ("SELECT * FROM staff", "staff.id, staff.name, staff.room"),

@@ -3,6 +3,7 @@
 mod introspection;
 mod limits;
 mod lineage;
+mod mutation;
 mod oracle;
 mod protection;
 mod server;
@@ -82,6 +83,7 @@ async fn all_against_one_server() {
     failures.extend(protection::check(&world));
     failures.extend(introspection::check(&world, &server).await);
     failures.extend(limits::check(&world));
+    failures.extend(mutation::check(&world));
     failures.extend(oracle::check(&world, &server).await);
     failures.extend(upkeep::check_freshness(&world).await);
     drop(world);
