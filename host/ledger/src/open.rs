@@ -9,12 +9,13 @@ use std::sync::Arc;
 use grille_policy::Digest;
 
 use crate::background::{Edge, Signer, Threads};
-use crate::frame::{FrameReader, Next, segment_path};
+use crate::frame::{Frame, FrameReader, Next, segment_path};
+use crate::leaf::Leaf;
 use crate::ledger::{Ledger, LedgerConfig, Parts, Shared};
 use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
-use crate::sha256::Sha256;
+use crate::sha256::{Sha256, sha256};
 use crate::tiles::{Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::{Clock, Wal};
 use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
@@ -171,9 +172,14 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
     let mut reader = FrameReader::open(dir).map_err(io("read", &first))?;
     let mut frontier = Frontier::default();
     let mut entries = Vec::new();
+    let mut tear = None;
     let torn = loop {
         let path = reader.path();
         match reader.next().map_err(io("read", &path))? {
+            Next::Frame(frame) if frame.index >= signed && !is_own(&frame) => {
+                tear = Some((frame.segment, frame.offset));
+                break true;
+            }
             Next::Frame(frame) => {
                 push_entry(&mut entries, frame.leaf);
                 frontier.push(leaf_hash(frame.leaf), |tile| {
@@ -209,10 +215,19 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
         let why = format!("it holds {} records, and {signed} were signed", frontier.size());
         return Err(backwards(dir, why));
     }
-    let (segment, offset) = (reader.segment(), reader.offset());
+    let (segment, offset) = tear.unwrap_or_else(|| (reader.segment(), reader.offset()));
     let recovered =
         if torn { Some(cut(dir, segment, offset).map_err(io("cut the torn tail of", &reader.path()))?) } else { None };
     Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, recovered })
+}
+
+/// Whether a record that nothing vouches for yet is where and what it says. It is signed only then.
+fn is_own(frame: &Frame<'_>) -> bool {
+    Leaf::parse(frame.leaf).is_some_and(|leaf| {
+        leaf.is_at(frame.segment, frame.offset)
+            && leaf.len == frame.sealed.len() as u64
+            && leaf.ciphertext_hash() == Some(sha256(frame.sealed))
+    })
 }
 
 /// Writes a tile that is missing; one that is there and covered by a signature is left for `verify` to judge.

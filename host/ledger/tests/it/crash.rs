@@ -192,7 +192,7 @@ fn keys_open(keys: &Keys, path: &Path) -> Ledger {
 }
 
 /// A directory in memory where there is one: these tests sync thousands of times and look at no disk.
-fn fast_dir() -> tempfile::TempDir {
+pub(crate) fn fast_dir() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
 use grille_ledger::{Damage, DamageKind, Ledger, LedgerConfig, Reader, VerifyOptions, VerifyReport, verify};
 
 use crate::support::{Keys, write_sessions};
@@ -336,4 +339,124 @@ async fn a_swapped_plugin_is_named() {
     let path = log.path().join(format!("plugins/{digest}.wasm"));
     let damage = log.with_file(&path, |bytes| bytes[3] ^= 1);
     assert_eq!((damage.kind, &damage.file), (DamageKind::Plugin, &path));
+}
+
+#[tokio::test]
+async fn a_copy_of_a_record_behind_the_end_is_never_signed() {
+    let log = Log::write().await;
+    let last = log.places.last().unwrap().clone();
+    let path = wal(log.path(), last.segment);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_within(last.start..last.end);
+    fs::write(&path, bytes).unwrap();
+    let damage = log.damage();
+    assert_eq!((damage.index, damage.kind), (Some(log.places.len() as u64), DamageKind::Moved), "{damage:?}");
+    log.keys.open(log.path()).shutdown().await.unwrap();
+    log.is_sound();
+    let cut = log.path().join(format!("cut/{:08}-{}", last.segment, last.end));
+    assert_eq!(fs::read(cut).unwrap().len(), last.end - last.start);
+}
+
+/// What may happen to a file.
+#[derive(Debug, Clone)]
+enum Harm {
+    Flip(prop::sample::Index, u8),
+    Cut(prop::sample::Index, prop::sample::Index),
+    Insert(prop::sample::Index, Vec<u8>),
+    Repeat(prop::sample::Index, prop::sample::Index),
+}
+
+impl Harm {
+    fn any() -> impl Strategy<Value = Self> {
+        let index = any::<prop::sample::Index>;
+        prop_oneof![
+            (index(), 1u8..).prop_map(|(at, bits)| Self::Flip(at, bits)),
+            (index(), index()).prop_map(|(one, two)| Self::Cut(one, two)),
+            (index(), prop::collection::vec(any::<u8>(), 1..100)).prop_map(|(at, bytes)| Self::Insert(at, bytes)),
+            (index(), index()).prop_map(|(one, two)| Self::Repeat(one, two)),
+        ]
+    }
+
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let length = bytes.len();
+        let range = |one: &prop::sample::Index, two: &prop::sample::Index| {
+            let (one, two) = (one.index(length), two.index(length));
+            one.min(two)..one.max(two) + 1
+        };
+        match self {
+            Self::Flip(at, bits) => bytes[at.index(length)] ^= bits,
+            Self::Cut(one, two) => drop(bytes.drain(range(one, two))),
+            Self::Insert(at, new) => drop(bytes.splice(at.index(length)..at.index(length), new.iter().copied())),
+            Self::Repeat(one, two) => {
+                let copy = bytes[range(one, two)].to_vec();
+                bytes.extend(copy);
+            }
+        }
+    }
+}
+
+/// Whatever is done to a file of log or tree: it is noticed, nobody panics, and no writer goes on from rubbish.
+#[tokio::test]
+async fn any_harm_is_noticed_and_nobody_panics() {
+    let log = Log::write().await;
+    let files: Vec<PathBuf> = files_below(log.path())
+        .into_iter()
+        .filter(|file| {
+            let name = file.strip_prefix(log.path()).unwrap().to_str().unwrap();
+            ["wal/", "tile/", "checkpoint", "keys/"].iter().any(|start| name.starts_with(start))
+        })
+        .collect();
+    let key = log.keys.signing.verifier_key("grille/test").unwrap();
+    let last = wal(Path::new(""), log.places.last().unwrap().segment);
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let harm = (any::<prop::sample::Index>(), Harm::any());
+    let outcome = runner.run(&harm, |(file, harm)| {
+        let file = file.get(&files);
+        let good = fs::read(file).unwrap();
+        let mut bad = good.clone();
+        harm.apply(&mut bad);
+        if bad == good {
+            return Ok(());
+        }
+        fs::write(file, &bad).unwrap();
+        let report = verify(log.path(), &mut VerifyOptions { key: Some(key.clone()), progress: None });
+        let read: u64 = Reader::open(log.path(), Some(log.keys.seal.clone()))
+            .unwrap()
+            .records()
+            .map(|entries| entries.take_while(Result::is_ok).count() as u64)
+            .unwrap_or_default();
+        let copy = crate::crash::fast_dir();
+        copy_dir(log.path(), copy.path());
+        fs::write(file, &good).unwrap();
+        // A writer refuses, or cuts what is no record and goes on from what verifies.
+        if file.starts_with(log.path().join("wal"))
+            && let Ok(ledger) = Ledger::open(log.keys.config(copy.path()))
+        {
+            drop(ledger);
+            let report = verify(copy.path(), &mut VerifyOptions::default());
+            prop_assert!(matches!(report, Ok(VerifyReport::Ok(_))), "{report:?}");
+        }
+        prop_assert!(read <= log.places.len() as u64 * 2);
+        if !file.starts_with(log.path().join("keys")) {
+            let is_tail = file.ends_with(last.as_path()) && bad.starts_with(&good);
+            let is_told = match &report {
+                Ok(VerifyReport::Damage(_)) => true,
+                // Half a record more at the end of the log is what a writer leaves behind in the middle of one.
+                Ok(VerifyReport::Ok(sound)) => is_tail && sound.torn_bytes > 0,
+                _ => false,
+            };
+            prop_assert!(is_told, "{report:?}");
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+    log.is_sound();
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    for file in files_below(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(&file, target).unwrap();
+    }
 }
