@@ -67,13 +67,14 @@ impl Client {
         };
         let base = address(&base)?;
         let token = token(reach.token_file.as_deref(), std::env::var("GRILLE_TOKEN").ok())?;
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIME_MAX)
-            .read_timeout(ANSWER_TIME_MAX)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .context("prepare the HTTP client")?;
+        let builder = || {
+            reqwest::Client::builder()
+                .connect_timeout(CONNECT_TIME_MAX)
+                .read_timeout(ANSWER_TIME_MAX)
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+        };
+        let http = grille_identity::build_client(builder).context("prepare the HTTP client")?;
         Ok(Self { http, base, token })
     }
 

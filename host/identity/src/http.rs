@@ -1,4 +1,5 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grille_policy::BoxFuture;
@@ -15,6 +16,9 @@ pub enum HttpError {
     /// The client cannot be built.
     #[error("set up the HTTP client")]
     Setup(#[source] reqwest::Error),
+    /// TLS cannot be offered with the crypto provider.
+    #[error("set up TLS")]
+    Tls(#[source] rustls::Error),
     /// An address that is not to be trusted.
     #[error("{0} is neither https nor on loopback")]
     Insecure(String),
@@ -30,14 +34,7 @@ impl Http {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new() -> Result<Self, HttpError> {
-        let client = reqwest::Client::builder()
-            .timeout(PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("grille/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(HttpError::Setup)?;
-        Ok(Self(client))
+        build_client(builder).map(Self)
     }
 
     async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
@@ -60,6 +57,44 @@ impl Http {
         response.headers_mut().extend(std::mem::take(answer.headers_mut()));
         Ok(response)
     }
+}
+
+/// A client that trusts the system's roots, or Mozilla's where the system has none: a bare container must still start.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn build_client(builder: impl Fn() -> reqwest::ClientBuilder) -> Result<reqwest::Client, HttpError> {
+    builder().build().or_else(|error| {
+        tracing::warn!("Mozilla's roots are trusted instead of the system's: {}", causes(&error));
+        builder().tls_backend_preconfigured(mozilla()?).build().map_err(HttpError::Setup)
+    })
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("grille/", env!("CARGO_PKG_VERSION")))
+}
+
+fn mozilla() -> Result<rustls::ClientConfig, HttpError> {
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(HttpError::Tls)?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// reqwest says that something failed, its sources say what.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// The adapter that openidconnect asks for.

@@ -15,6 +15,6 @@ mod token;
 mod verifier;
 
 pub use denied::Denied;
-pub use http::{Http, HttpError};
+pub use http::{Http, HttpError, build_client};
 pub use issuer::{DiscoverError, MAX_STALE};
 pub use verifier::{Issuer, Verifier};
