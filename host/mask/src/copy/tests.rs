@@ -6,7 +6,8 @@ use super::*;
 use crate::{ColumnType, Context, Format, MaskKey, detect::Detector};
 
 fn columns(maskers: &[Option<Masker>], format: Format) -> Vec<ColumnMask> {
-    let (key, detector) = (MaskKey::new([1; 32]), Arc::new(Detector::new().unwrap()));
+    thread_local!(static DETECTOR: Arc<Detector> = Arc::new(Detector::new().unwrap()));
+    let (key, detector) = (MaskKey::new([1; 32]), DETECTOR.with(Arc::clone));
     let context = Context { key: &key, detector: &detector, year: 2026 };
     let compile = |masker: &Option<Masker>| {
         let treatment = masker.clone().map_or(Treatment::Keep, Treatment::Mask);

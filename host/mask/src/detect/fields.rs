@@ -1,18 +1,18 @@
 //! Values that a key names: JSON, `key=value`, XML.
 
+use super::Known;
 use super::keys::{self, Key};
-use super::names::Names;
 use super::{Hit, Kind};
 
 /// A longer value is a document of its own, and its parts are found by themselves.
 const VALUE_MAX: usize = 400;
 
-pub(super) fn scan(text: &[u8], names: &Names, hits: &mut Vec<Hit>) {
+pub(super) fn scan(text: &[u8], known: Known<'_>, hits: &mut Vec<Hit>) {
     for (at, &byte) in text.iter().enumerate() {
         match byte {
-            b'=' => assignment(text, at, names, hits),
-            b':' => member(text, at, names, hits),
-            b'>' => element(text, at, names, hits),
+            b'=' => assignment(text, at, known, hits),
+            b':' => member(text, at, known, hits),
+            b'>' => element(text, at, known, hits),
             _ => {}
         }
     }
@@ -31,7 +31,7 @@ fn key_before(text: &[u8], end: usize) -> Option<&[u8]> {
 }
 
 /// `key=value`, `key="value"`, `(key)=(value)` of PostgreSQL's messages, and an attribute `value` of an element.
-fn assignment(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
+fn assignment(text: &[u8], at: usize, known: Known<'_>, hits: &mut Vec<Hit>) {
     let parenthesised = at > 0 && text.get(at - 1) == Some(&b')');
     let Some(mut key) = key_before(text, if parenthesised { at - 1 } else { at }) else { return };
     if key == b"value" {
@@ -42,22 +42,22 @@ fn assignment(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
         let length = rest.iter().take_while(|&&byte| is_key(byte)).count();
         key = rest.get(..length).unwrap_or_default();
     }
-    let Some(key) = keys::classify(key) else { return };
+    let Some(key) = known.keys.classify(key) else { return };
     let (start, end) = match text.get(at + 1) {
         Some(&quote @ (b'"' | b'\'')) => (at + 2, find(text, at + 2, |byte| byte == quote)),
         Some(b'(') if parenthesised => (at + 2, find(text, at + 2, |byte| byte == b')')),
         _ => (at + 1, find(text, at + 1, |byte| byte.is_ascii_whitespace() || b",;&)]}\"'<>|".contains(&byte))),
     };
-    take(text, key, start, end, names, hits);
+    take(text, key, start, end, known, hits);
 }
 
 /// `"key": "value"`, `"key": 12`, `"key": ["value", …]`, also with escaped quotes.
-fn member(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
+fn member(text: &[u8], at: usize, known: Known<'_>, hits: &mut Vec<Hit>) {
     let Some(head) = text.get(..at) else { return };
     let head = head.trim_ascii_end();
     let Some(quoted) = head.strip_suffix(b"\"").or_else(|| head.strip_suffix(b"'")) else { return };
     let quoted = quoted.strip_suffix(b"\\").unwrap_or(quoted);
-    let Some(key) = key_before(text, quoted.len()).and_then(keys::classify) else { return };
+    let Some(key) = key_before(text, quoted.len()).and_then(|key| known.keys.classify(key)) else { return };
     let mut start = skip(text, at + 1, |byte| byte.is_ascii_whitespace());
     let list = text.get(start) == Some(&b'[');
     if list {
@@ -73,7 +73,7 @@ fn member(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
             Some(quote) => find(text, start + 1, |byte| byte == quote || byte == b'\\'),
             None => find(text, start, |byte| byte.is_ascii_whitespace() || b",}]".contains(&byte)),
         };
-        take(text, key, start + usize::from(quote.is_some()), end, names, hits);
+        take(text, key, start + usize::from(quote.is_some()), end, known, hits);
         if !list || quote.is_none() {
             return;
         }
@@ -86,27 +86,27 @@ fn member(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
 }
 
 /// `<key>value</key>`
-fn element(text: &[u8], at: usize, names: &Names, hits: &mut Vec<Hit>) {
+fn element(text: &[u8], at: usize, known: Known<'_>, hits: &mut Vec<Hit>) {
     let Some(head) = text.get(..at) else { return };
     let Some(open) = head.iter().rev().take(80).position(|&byte| byte == b'<').map(|back| at - back) else { return };
     let tag = text.get(open..at).unwrap_or_default();
     let tag = tag.split(|&byte| byte == b' ').next().unwrap_or_default();
     let local = tag.rsplit(|&byte| byte == b':').next().unwrap_or_default();
-    let Some(key) = keys::classify(local).filter(|_| !tag.starts_with(b"/")) else { return };
+    let Some(key) = known.keys.classify(local).filter(|_| !tag.starts_with(b"/")) else { return };
     let end = find(text, at + 1, |byte| byte == b'<');
     if text.get(end..end + 2) == Some(b"</") {
-        take(text, key, at + 1, end, names, hits);
+        take(text, key, at + 1, end, known, hits);
     }
 }
 
 /// Marks the value if it can be what its key says.
-pub(super) fn take(text: &[u8], key: Key, start: usize, end: usize, names: &Names, hits: &mut Vec<Hit>) {
+pub(super) fn take(text: &[u8], key: Key, start: usize, end: usize, known: Known<'_>, hits: &mut Vec<Hit>) {
     let Some(raw) = text.get(start..end) else { return };
     let value = raw.trim_ascii();
     let start = start + (raw.len() - raw.trim_ascii_start().len());
     let kind = match key {
         Key::Sure(kind) => kind,
-        Key::Name if names.looks_like_one(value) => Kind::Name,
+        Key::Name if known.names.looks_like_one(value) => Kind::Name,
         Key::Name => return,
     };
     if keys::fits(kind, value) {

@@ -29,7 +29,7 @@ fn walk(detector: &Detector, document: &[u8], depth: usize, scratch: &mut Scratc
                 let named = if is_key { None } else { key };
                 leaf(detector, string, named, depth, scratch, out)?;
                 if is_key {
-                    key = string.get(1..string.len() - 1).and_then(keys::classify);
+                    key = string.get(1..string.len() - 1).and_then(|key| detector.keys.classify(key));
                 }
                 rest = tail;
             }

@@ -1,6 +1,10 @@
 //! What the name of a column, a JSON key or an XML tag says of its values.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
 use super::Kind;
+use super::names::Fnv;
 
 /// How much a name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,16 +15,31 @@ pub(super) enum Key {
     Name,
 }
 
-/// Reads a name in any convention: `firstName`, `FIRST_NAME`, `first name`.
-pub(super) fn classify(name: &[u8]) -> Option<Key> {
-    let mut buffer = [0; 40];
-    let mut length = 0;
-    for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
-        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
-        length += 1;
+/// All that is known of names.
+pub(super) struct Keys(HashMap<&'static [u8], Key, BuildHasherDefault<Fnv>>);
+
+impl Keys {
+    pub(super) fn new() -> Self {
+        let mut keys: HashMap<&'static [u8], Key, _> = HashMap::default();
+        for (kind, names) in KEYS {
+            keys.extend(names.split_ascii_whitespace().map(|name| (name.as_bytes(), Key::Sure(*kind))));
+        }
+        keys.extend(NAMES.split_ascii_whitespace().map(|name| (name.as_bytes(), Key::Name)));
+        Self(keys)
     }
-    let name = std::str::from_utf8(buffer.get(..length)?).ok()?;
-    lookup(name).or_else(|| PREFIXES.iter().find_map(|prefix| lookup(name.strip_prefix(prefix)?)))
+
+    /// Reads a name in any convention: `firstName`, `FIRST_NAME`, `first name`.
+    pub(super) fn classify(&self, name: &[u8]) -> Option<Key> {
+        let mut buffer = [0; 40];
+        let mut length = 0;
+        for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+            *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+            length += 1;
+        }
+        let name = buffer.get(..length)?;
+        let known = self.0.get(name).copied();
+        known.or_else(|| PREFIXES.iter().find_map(|prefix| self.0.get(name.strip_prefix(prefix.as_bytes())?).copied()))
+    }
 }
 
 /// Whose it is does not change what it is.
@@ -76,41 +95,10 @@ const PREFIXES: &[&str] = &[
     "sub",
 ];
 
-fn lookup(name: &str) -> Option<Key> {
-    if matches!(
-        name,
-        "name"
-            | "patient"
-            | "provider"
-            | "physician"
-            | "attending"
-            | "doctor"
-            | "guarantor"
-            | "subscriber"
-            | "spouse"
-            | "contact"
-            | "nurse"
-            | "surgeon"
-            | "caregiver"
-            | "employee"
-            | "author"
-            | "caller"
-            | "signedby"
-            | "performer"
-            | "display"
-            | "holder"
-            | "member"
-            | "client"
-            | "resident"
-            | "participant"
-            | "user"
-            | "owner"
-    ) {
-        return Some(Key::Name);
-    }
-    let (kind, _) = KEYS.iter().find(|(_, names)| names.split(' ').any(|known| known == name))?;
-    Some(Key::Sure(*kind))
-}
+/// Names whose values may be names of persons or anything else.
+const NAMES: &str = "name patient provider physician attending doctor guarantor subscriber spouse contact nurse surgeon \
+    caregiver employee author caller signedby performer display holder member client resident participant \
+    user owner";
 
 const KEYS: &[(Kind, &str)] = &[
     (

@@ -70,7 +70,7 @@ pub(super) const LABELS: &[Label] = &[
     label(
         Kind::License,
         "npi|dea|upin|clia|(?:driver'?s?|drivers?'?|driving|state|medical|nursing|pharmacy|professional|rn|md|board)? ?(?:license|licence|lic)|\
-         dl|d\\.l\\.|cdl|cert(?:ificate)?(?:ion)?|permit|state id",
+         (?:dl|d\\.l\\.|cdl) ?(?:no|num|number|#|:)|cert(?:ificate)?(?:ion)?|permit|state id",
         Shape::Code { digits: 4, length: 5 },
     ),
     label(Kind::Vehicle, "vin|vehicle (?:id|identification|ident|no|number)", Shape::Code { digits: 3, length: 8 }),
@@ -126,7 +126,7 @@ pub(super) const LABELS: &[Label] = &[
 pub(super) fn regex(label: &Label) -> String {
     let words = label.words.replace("# ", "#").replace(" ?", " ").replace(' ', "[ _.-]{0,2}");
     format!(
-        r#"(?i)(?:\b|_)(?:{words})(?:[ _-]?(?:id|no|nos|num|number|numbers|nbr|code|card|is|was|says|reads|shows|ending in|of record|on file|#)\b)*[\s"'#:=.(>\[*-]{{0,6}}(?:(?:is|was|no|num|number|id|says|reads|#)\b[\s"'#:=.(>*-]{{1,4}}){{0,2}}"#
+        r#"(?i)(?:\b|_)(?:{words})(?:\b|[_\s"':=.(>-])(?:[ _-]?(?:id|no|nos|num|number|numbers|nbr|code|card|is|was|says|reads|shows|ending in|of record|on file|#)\b)*[\s"'#:=.(>\[*-]{{0,6}}(?:(?:is|was|no|num|number|id|says|reads|#)\b[\s"'#:=.(>*-]{{1,4}}){{0,2}}"#
     )
 }
 

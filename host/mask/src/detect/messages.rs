@@ -76,12 +76,17 @@ const HL7: &[(&[u8], usize, Field)] = &[
 ];
 
 pub(super) fn scan(text: &[u8], hits: &mut Vec<Hit>) {
-    if text.windows(4).any(|at| at == b"MSH|" || at == b"PID|") {
+    let holds = |separator: u8, segments: [&[u8]; 2]| {
+        let separators = text.iter().enumerate().filter(|&(_, &byte)| byte == separator);
+        let names = separators.filter_map(|(at, _)| text.get(at.checked_sub(3)?..at));
+        names.into_iter().any(|name| segments.contains(&name))
+    };
+    if holds(b'|', [b"MSH", b"PID"]) {
         for (start, end) in pieces(text, 0, text.len(), |byte| matches!(byte, b'\r' | b'\n')) {
             hl7_segment(text, start, end, hits);
         }
     }
-    if text.windows(4).any(|at| at == b"NM1*" || at == b"ISA*") {
+    if holds(b'*', [b"NM1", b"ISA"]) {
         for (start, end) in pieces(text, 0, text.len(), |byte| matches!(byte, b'~' | b'\r' | b'\n')) {
             x12_segment(text, start, end, hits);
         }

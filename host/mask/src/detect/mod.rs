@@ -19,12 +19,14 @@ mod shadow;
 mod tables;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
-use regex_automata::{Anchored, Input, PatternID};
+use regex_automata::{Anchored, Input};
 
+use keys::Keys;
 use names::{Names, Word};
-use patterns::{Pattern, Seen};
+use patterns::{Pattern, Seen, Starts};
 use shadow::Shadow;
 
 /// An identifier in a text, in bytes from `start` to before `end`.
@@ -128,13 +130,30 @@ impl Kind {
 pub struct Detector {
     regex: Regex,
     patterns: Vec<Pattern>,
+    /// Each shape alone, for the places where another pattern's check said no.
+    rivals: Vec<Rival>,
+    keys: Keys,
     names: Names,
+}
+
+/// What the passes know of words.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    keys: &'a Keys,
+    names: &'a Names,
 }
 
 impl fmt::Debug for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Detector({} patterns)", self.patterns.len())
     }
+}
+
+struct Rival {
+    /// Built when the first check said no: most are never asked, and a start should not wait for them.
+    regex: OnceLock<Option<Regex>>,
+    pattern: usize,
+    starts: Starts,
 }
 
 /// The automaton could not be built.
@@ -159,13 +178,15 @@ impl Detector {
     pub fn new() -> Result<Self, BuildError> {
         let patterns = patterns::all();
         let texts: Vec<&str> = patterns.iter().map(|pattern| pattern.regex.as_str()).collect();
-        // Bytes, not characters: a Unicode word boundary would make the automaton give up at the first `é`.
-        let regex = Regex::builder()
-            .syntax(regex_automata::util::syntax::Config::new().unicode(false).utf8(false))
-            .configure(Regex::config().utf8_empty(false).hybrid_cache_capacity(CACHE))
-            .build_many(&texts)
-            .map_err(|error| BuildError(Box::new(error)))?;
-        Ok(Self { regex, patterns, names: Names::new() })
+        let regex = build(&texts)?;
+        let shapes =
+            patterns.iter().enumerate().filter(|(_, pattern)| matches!(pattern.check, patterns::Check::Shape(_)));
+        let rival = |(pattern, shape): (usize, &Pattern)| {
+            let starts = Starts::of(&shape.regex);
+            Rival { regex: OnceLock::new(), pattern, starts }
+        };
+        let rivals = shapes.map(rival).collect();
+        Ok(Self { regex, patterns, rivals, keys: Keys::new(), names: Names::new() })
     }
 
     /// Finds the identifiers in a text. Hits are appended in their order and do not overlap.
@@ -223,8 +244,9 @@ impl Detector {
     fn find_plain(&self, text: &[u8], decoded: usize, scratch: &mut Scratch) {
         let Scratch { hits, words, .. } = scratch;
         self.shapes(text, hits);
-        fields::scan(text, &self.names, hits);
-        tables::scan(text, &self.names, hits);
+        let known = Known { keys: &self.keys, names: &self.names };
+        fields::scan(text, known, hits);
+        tables::scan(text, known, hits);
         messages::scan(text, hits);
         settle(hits);
         self.names.scan(text, words, hits);
@@ -238,35 +260,48 @@ impl Detector {
         let mut at = 0;
         while let Some(found) = self.regex.search(&Input::new(text).range(at..)) {
             let seen = Seen { text, start: found.start(), end: found.end() };
-            let pattern = self.patterns.get(found.pattern().as_usize());
-            let hit = pattern.and_then(|pattern| hit(pattern, seen));
-            match hit.or_else(|| self.other(seen, found.pattern())) {
+            let Some(pattern) = self.patterns.get(found.pattern().as_usize()) else { break };
+            // Behind the words of a label, whatever of its separators was taken.
+            let words = match pattern.check {
+                patterns::Check::Label(_) => seen.words(),
+                patterns::Check::Shape(_) => 0,
+            };
+            let hit = hit(pattern, seen).or_else(|| {
+                // A label is the start of something else only if that goes on without a gap: `contact.us@example.org`.
+                let glued = text.get(seen.start + words).is_some_and(|byte| !b" \t\r\n:=\"',;#(>".contains(byte));
+                (words == 0 || glued).then(|| self.other(seen, found.pattern().as_usize())).flatten()
+            });
+            match hit {
                 Some(hit) => {
                     at = hit.end.max(found.start() + 1);
                     out.push(hit);
                 }
-                // Behind the words of a label whose identifier is missing; else the next place.
-                None => {
-                    let inside = |at: usize| text.get(at).is_some_and(u8::is_ascii_alphanumeric);
-                    let cut = inside(found.end() - 1) && inside(found.end());
-                    let label =
-                        pattern.is_some_and(|pattern| matches!(pattern.check, patterns::Check::Label(_))) && !cut;
-                    let words =
-                        text.get(found.range()).and_then(|label| label.iter().rposition(u8::is_ascii_alphanumeric));
-                    at = found.start() + 1 + words.filter(|_| label).unwrap_or(0);
-                }
+                None => at = found.start() + words.max(1),
             }
         }
     }
 
-    /// The search reports one pattern per place. Where its check says no, the others get their turn.
-    fn other(&self, seen: Seen<'_>, tried: PatternID) -> Option<Hit> {
-        self.patterns.iter().enumerate().filter(|&(id, _)| id != tried.as_usize()).find_map(|(id, pattern)| {
-            let input = Input::new(seen.text).range(seen.start..).anchored(Anchored::Pattern(PatternID::new(id).ok()?));
-            let found = self.regex.search(&input)?;
+    /// The search reports one pattern per place. Where its check says no, the shapes get their turn.
+    fn other(&self, seen: Seen<'_>, tried: usize) -> Option<Hit> {
+        let first = *seen.text.get(seen.start)?;
+        let rivals = self.rivals.iter().filter(|rival| rival.pattern != tried && rival.starts.with(first));
+        rivals.into_iter().find_map(|rival| {
+            let input = Input::new(seen.text).range(seen.start..).anchored(Anchored::Yes);
+            let pattern = self.patterns.get(rival.pattern)?;
+            let regex = rival.regex.get_or_init(|| build(&[&pattern.regex]).ok());
+            let found = regex.as_ref()?.search(&input)?;
             hit(pattern, Seen { end: found.end(), ..seen })
         })
     }
+}
+
+fn build(patterns: &[&str]) -> Result<Regex, BuildError> {
+    // Bytes, not characters: a Unicode word boundary would make the automaton give up at the first `é`.
+    Regex::builder()
+        .syntax(regex_automata::util::syntax::Config::new().unicode(false).utf8(false))
+        .configure(Regex::config().utf8_empty(false).hybrid_cache_capacity(CACHE))
+        .build_many(patterns)
+        .map_err(|error| BuildError(Box::new(error)))
 }
 
 /// Room for the states of the lazy automaton; with the default of 2 MiB dense notes make it start over and over.

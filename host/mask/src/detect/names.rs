@@ -14,19 +14,25 @@ use super::{Hit, Kind, settle};
 
 /// The dictionary.
 pub(super) struct Names {
-    words: HashMap<&'static [u8], u8, BuildHasherDefault<Fnv>>,
+    words: HashMap<&'static [u8], u16, BuildHasherDefault<Fnv>>,
 }
 
-const GIVEN: u8 = 1;
-const SURNAME: u8 = 2;
+const GIVEN: u16 = 1;
+const SURNAME: u16 = 2;
 /// Also a word of the language, a disease or a place.
-const WORD: u8 = 4;
+const WORD: u16 = 4;
 /// Never part of a name.
-const STOP: u8 = 8;
-const TITLE: u8 = 16;
-const ROLE: u8 = 32;
-const CREDENTIAL: u8 = 64;
-const PARTICLE: u8 = 128;
+const STOP: u16 = 8;
+const TITLE: u16 = 16;
+const ROLE: u16 = 32;
+const CREDENTIAL: u16 = 64;
+const PARTICLE: u16 = 128;
+/// A role that a name follows even if nobody has heard it.
+const RELATION: u16 = 256;
+/// A role that anything may follow.
+const WEAK: u16 = 512;
+/// What follows a name that is an institution, an eponym or a street.
+const INSTITUTION: u16 = 1024;
 
 /// A name of more words is a list of something.
 const WORDS_MAX: usize = 5;
@@ -42,7 +48,7 @@ pub(super) struct Word {
     start: usize,
     end: usize,
     case: Case,
-    flags: u8,
+    flags: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +61,7 @@ enum Case {
 }
 
 impl Word {
-    const fn is(self, flag: u8) -> bool {
+    const fn is(self, flag: u16) -> bool {
         self.flags & flag != 0
     }
 
@@ -65,14 +71,14 @@ impl Word {
     }
 
     /// Whether the dictionary alone is enough to take it for a name.
-    fn certain(self, flag: u8) -> bool {
+    fn certain(self, flag: u16) -> bool {
         self.is(flag) && !self.is(WORD) && self.nameable()
     }
 }
 
 impl Names {
     pub(super) fn new() -> Self {
-        let mut words: HashMap<&'static [u8], u8, _> = HashMap::default();
+        let mut words: HashMap<&'static [u8], u16, _> = HashMap::default();
         for (list, flag) in [
             (include_str!("data/given.txt"), GIVEN),
             (include_str!("data/surnames.txt"), SURNAME),
@@ -82,6 +88,9 @@ impl Names {
             (ROLES, ROLE),
             (CREDENTIALS, CREDENTIAL),
             (PARTICLES, PARTICLE),
+            (RELATIONS, RELATION),
+            (WEAK_ROLES, WEAK),
+            (INSTITUTIONS, INSTITUTION),
         ] {
             for word in list.split_ascii_whitespace() {
                 *words.entry(word.as_bytes()).or_insert(0) |= flag;
@@ -90,7 +99,7 @@ impl Names {
         Self { words }
     }
 
-    fn flags(&self, word: &[u8]) -> u8 {
+    fn flags(&self, word: &[u8]) -> u16 {
         let mut folded = [0; LETTERS_MAX];
         let mut length = 0;
         for &byte in word.iter().filter(|&&byte| byte != b'\'') {
@@ -296,15 +305,12 @@ impl<'a> Pass<'a> {
         let pair = words >= 2 && next.is(GIVEN) && self.word(last).is_some_and(|word| word.is(SURNAME));
         let known = pair || (first..=last).any(|at| self.word(at).is_some_and(|word| word.certain(GIVEN | SURNAME)));
         let role = self.word(index)?;
-        let relation =
-            RELATIONS.split_ascii_whitespace().any(|known| self.bytes(role).eq_ignore_ascii_case(known.as_bytes()));
-        if relation && words <= 2 && next.case == Case::Capital && !next.is(WORD) {
+        if role.is(RELATION) && words <= 2 && next.case == Case::Capital && !next.is(WORD) {
             return Some((first, last, 75));
         }
         let capital_role = role.case != Case::Lower && words == 1 && !known;
-        let weak =
-            WEAK_ROLES.split_ascii_whitespace().any(|known| self.bytes(role).eq_ignore_ascii_case(known.as_bytes()));
-        let shaped = next.case == Case::Capital && (2..=3).contains(&words) && !capital_role && !next.is(WORD) && !weak;
+        let shaped =
+            next.case == Case::Capital && (2..=3).contains(&words) && !capital_role && !next.is(WORD) && !role.is(WEAK);
         (known || shaped).then_some((first, last, if known { 80 } else { SHAPED }))
     }
 
@@ -396,13 +402,7 @@ impl<'a> Pass<'a> {
                 && family.certain(SURNAME)
                 && last <= index + 2
                 && !self.starts_sentence(index);
-        let member = (index..=last).any(|at| {
-            self.word(at).is_some_and(|word| {
-                INSTITUTIONS
-                    .split_ascii_whitespace()
-                    .any(|known| self.bytes(word).eq_ignore_ascii_case(known.as_bytes()))
-            })
-        });
+        let member = (index..=last).any(|at| self.word(at).is_some_and(|word| word.is(INSTITUTION)));
         (pair && !member && !self.is_institution(last)).then_some((index, last, 70))
     }
 
@@ -415,7 +415,7 @@ impl<'a> Pass<'a> {
     /// `Johns Hopkins Hospital`, `Crohn disease`: what follows says that it is none.
     fn is_institution(self, last: usize) -> bool {
         let Some(next) = self.word(last + 1).filter(|_| matches!(self.gap(last), b" " | b"'s ")) else { return false };
-        INSTITUTIONS.split_ascii_whitespace().any(|word| self.bytes(next).eq_ignore_ascii_case(word.as_bytes()))
+        next.is(INSTITUTION)
     }
 
     /// `Springfield, MA 01103`, `moved to Tampa, FL`: a city stands before its state.

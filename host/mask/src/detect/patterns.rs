@@ -19,6 +19,15 @@ impl<'a> Seen<'a> {
         self.text.get(self.start..self.end).unwrap_or_default()
     }
 
+    /// The length of a label up to its last letter or digit. One that ends within a word has none.
+    pub(super) fn words(self) -> usize {
+        let inside = |at: usize| self.text.get(at).is_some_and(u8::is_ascii_alphanumeric);
+        if inside(self.end.saturating_sub(1)) && inside(self.end) {
+            return 0;
+        }
+        self.matched().iter().rposition(u8::is_ascii_alphanumeric).map_or(0, |last| last + 1)
+    }
+
     fn before(self) -> &'a [u8] {
         self.text.get(..self.start).unwrap_or_default()
     }
@@ -82,6 +91,43 @@ impl Pattern {
     }
 }
 
+/// What a shape may start with, so that most are passed over without a search.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Starts {
+    digit: bool,
+    letter: bool,
+}
+
+impl Starts {
+    /// Reads the start of the regex; where that does not tell, everything is possible.
+    pub(super) fn of(regex: &str) -> Self {
+        let mut rest = regex;
+        while let Some(inner) = ["\\b", "(?:", "(?i:"].iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            rest = inner;
+        }
+        if let Some((class, _)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            let digit = class.contains(|c: char| c.is_ascii_digit());
+            let letter = class.contains(|c: char| c.is_ascii_alphabetic());
+            return if digit || letter { Self { digit, letter } } else { Self { digit: true, letter: true } };
+        }
+        match rest.chars().next() {
+            Some('0'..='9') => Self { digit: true, letter: false },
+            Some('a'..='z' | 'A'..='Z') => Self { digit: false, letter: true },
+            _ => Self { digit: true, letter: true },
+        }
+    }
+
+    pub(super) const fn with(self, byte: u8) -> bool {
+        if byte.is_ascii_digit() {
+            self.digit
+        } else if byte.is_ascii_alphabetic() {
+            self.letter
+        } else {
+            true
+        }
+    }
+}
+
 /// All patterns; of two that match at one place the earlier is tried first.
 pub(super) fn all() -> Vec<Pattern> {
     let labels = labels::LABELS.iter().map(|label| Pattern {
@@ -131,15 +177,15 @@ const STATE_NAMES: &str = "(?:Alabama|Alaska|Arizona|Arkansas|California|Colorad
 
 const SHAPES: &[Shape] = &[
     (Kind::Url, 80, r#"\b(?i:https?|ftps?|sftp|wss?|ldaps?|file)://[^\s"'<>`{}|\\^\x80-\xff]+"#, url),
-    (Kind::Email, 95, r"\b[A-Za-z0-9][A-Za-z0-9._%+'-]{0,63}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}", email),
-    (Kind::Photo, 85, r"\b[A-Za-z0-9_.-]{1,60}\.(?i:jpe?g|png|gif|bmp|heic|tiff?|webp|dcm)\b", photo),
-    (Kind::Photo, 95, r"\bdata:image/[a-z+.-]{1,20};base64,[A-Za-z0-9+/=]+", |seen| seen.whole()),
+    (Kind::Email, 95, r"\b[A-Za-z0-9][A-Za-z0-9._%+'-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+", email),
+    (Kind::Photo, 85, r"\b[A-Za-z0-9_.-]+\.(?i:jpe?g|png|gif|bmp|heic|tiff?|webp|dcm)\b", photo),
+    (Kind::Photo, 95, r"\bdata:image/[a-z+.-]+;base64,[A-Za-z0-9+/=]+", |seen| seen.whole()),
     (Kind::Photo, 90, r"(?:/9j/|iVBORw0KGgo)[A-Za-z0-9+/]{20,}=*", |seen| seen.whole()),
     (Kind::OtherId, 90, r"\b[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}\b", |seen| {
         seen.whole()
     }),
-    (Kind::Device, 95, r"\(01\)[0-9]{14}(?:\([0-9]{2,4}\)[A-Za-z0-9./_-]{1,30})*", |seen| seen.whole()),
-    (Kind::Device, 80, r"\b01[0-9]{14}(?:1[17][0-9]{6}){1,2}(?:10|21)[A-Za-z0-9-]{2,40}\b", udi),
+    (Kind::Device, 95, r"\(01\)[0-9]{14}(?:\([0-9]{2,4}\)[A-Za-z0-9./_-]+)*", |seen| seen.whole()),
+    (Kind::Device, 80, r"\b01[0-9]{14}(?:1[17][0-9]{6}){1,2}(?:10|21)[A-Za-z0-9-]+\b", udi),
     (Kind::Device, 90, r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?:(?:[:-][0-9A-Fa-f]{2}){2})?\b", mac),
     (Kind::Device, 85, r"\b[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\b", mac_dotted),
     (Kind::Ip, 85, r"(?:[0-9A-Fa-f]{1,4})?:(?:[0-9A-Fa-f]{0,4}:){1,6}(?:[0-9A-Fa-f]{1,4}|[0-9.]{7,15})?", ip6),

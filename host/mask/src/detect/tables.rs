@@ -1,14 +1,14 @@
 //! Tables in text: a header row names the columns of the rows below it.
 
 use super::Hit;
+use super::Known;
 use super::fields;
-use super::keys::{self, Key};
-use super::names::Names;
+use super::keys::Key;
 
 /// More columns are no table that a person pasted.
 const COLUMNS_MAX: usize = 64;
 
-pub(super) fn scan(text: &[u8], names: &Names, hits: &mut Vec<Hit>) {
+pub(super) fn scan(text: &[u8], known: Known<'_>, hits: &mut Vec<Hit>) {
     let mut header: Option<Header> = None;
     let mut at = 0;
     while at < text.len() {
@@ -17,10 +17,10 @@ pub(super) fn scan(text: &[u8], names: &Names, hits: &mut Vec<Hit>) {
         let line = rest.get(..length).unwrap_or_default();
         if !is_ruler(line) {
             match &header {
-                Some(known) if cells(line, known.delimiter).count() == known.count => {
-                    known.row(text, at, line, names, hits)
+                Some(above) if cells(line, above.delimiter).count() == above.count => {
+                    above.row(text, at, line, known, hits)
                 }
-                _ => header = Header::of(line),
+                _ => header = Header::of(line, known),
             }
         }
         at += length + 1;
@@ -39,7 +39,7 @@ struct Header {
 }
 
 impl Header {
-    fn of(line: &[u8]) -> Option<Self> {
+    fn of(line: &[u8], known: Known<'_>) -> Option<Self> {
         let delimiter = [b'|', b'\t', b',', b';']
             .into_iter()
             .map(|delimiter| (line.iter().filter(|&&byte| byte == delimiter).count(), delimiter))
@@ -54,13 +54,13 @@ impl Header {
             if !named || cell.len() > 40 || cell.iter().filter(|byte| byte.is_ascii_digit()).count() > 2 {
                 return None;
             }
-            *keys.get_mut(count)? = keys::classify(cell);
+            *keys.get_mut(count)? = known.keys.classify(cell);
             count += 1;
         }
         (count >= 2 && keys.iter().flatten().next().is_some()).then_some(Self { delimiter, count, keys })
     }
 
-    fn row(&self, text: &[u8], at: usize, line: &[u8], names: &Names, hits: &mut Vec<Hit>) {
+    fn row(&self, text: &[u8], at: usize, line: &[u8], known: Known<'_>, hits: &mut Vec<Hit>) {
         for ((start, end), key) in cells(line, self.delimiter).zip(self.keys) {
             if let Some(key) = key {
                 // In a column of names everything is one that could be.
@@ -69,7 +69,7 @@ impl Header {
                     cell.iter().all(|&byte| byte.is_ascii_alphabetic() || byte >= 0x80 || b" ,.'-".contains(&byte));
                 let named = key == Key::Name && plain && cell.first().is_some_and(u8::is_ascii_uppercase);
                 let key = if named { Key::Sure(super::Kind::Name) } else { key };
-                fields::take(text, key, at + start, at + end, names, hits);
+                fields::take(text, key, at + start, at + end, known, hits);
             }
         }
     }

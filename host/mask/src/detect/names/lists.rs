@@ -1,4 +1,4 @@
-//! The words around names, and the words that are none. Lower case, parted by white space.
+//! The words around names, and the words that are none. Lower case, without apostrophes, parted by white space.
 
 pub(super) const TITLES: &str =
     "dr mr mrs ms miss mx prof professor doctor rev reverend sgt capt lt col judge hon sr. mme sir fr";
@@ -16,7 +16,7 @@ pub(super) const ROLES: &str = "patient name pt attending physician provider sur
     thanks dear hi hello hey by pcp consultant anesthesiologist cardiologist oncologist resident intern fellow recipient \
     sender attn applicant employee participant subject signature signed clinician prescriber cc mom dad fiance fiancee \
     girlfriend boyfriend stepson stepdaughter sibling alias aka nee maiden surname firstname lastname fullname \
-    patientname user for from with called named per operator reviewer respectfully cordially yours it's i'm im am \
+    patientname user for from with called named per operator reviewer respectfully cordially yours its im am \
     is holder policyholder cardholder payee payer beneficiaries requested assistant hygienist dentist midwife tech \
     technician pharmacist";
 
@@ -25,7 +25,7 @@ pub(super) const RELATIONS: &str = "spouse husband wife daughter son mother fath
     grandmother grandfather grandson granddaughter fiance fiancee girlfriend boyfriend stepson stepdaughter";
 
 /// Roles that anything may follow: what comes then has to be known.
-pub(super) const WEAK_ROLES: &str = "name by user for from with called named per operator is it's i'm im am thanks hi hello hey cc \
+pub(super) const WEAK_ROLES: &str = "name by user for from with called named per operator is its im am thanks hi hello hey cc \
     driver passenger resident member client subject contact participant applicant recipient sender requested employee \
     holder payer regards tech intern fellow provider author alias aka";
 
@@ -34,7 +34,7 @@ pub(super) const INSTITUTIONS: &str = "hospital clinic center centre university 
     disease syndrome catheter palsy sign test criteria fracture tumor tumour cell cells stain scale score classification \
     procedure operation maneuver ring node lymphoma sarcoma phenomenon reflex reaction index method position bodies body \
     duct tube drain clamp retractor county street road avenue lane drive laboratory laboratories labs school system \
-    insurance plan cross shield group inc llc ltd corp corporation co company associates bank church university memorial general regional children's thyroiditis \
+    insurance plan cross shield group inc llc ltd corp corporation co company associates bank church university memorial general regional childrens thyroiditis \
     dementia contracture esophagus ulcer monitor virus spots triad law curve formula equation stage grade model study \
     protocol trial stockings position sling traction boot splint brace collar needle forceps";
 
@@ -123,4 +123,4 @@ pub(super) const STOPS: &str = "the this that these those a an and or but if the
     records fax office work cell mobile hl7 fhir json xml csv sql api url ip mac udi imei uuid test sample example \
     explanation visit visits appointment appointments schedule scheduled location service services provider care health \
     blue bluecross blueshield cross shield aetna cigna humana united kaiser anthem visa mastercard amex discover \
-    full short long none unknown other various several many much great well sure okay let lets don't i'm it's i've";
+    full short long none unknown other various several many much great well sure okay let lets dont im its ive";
