@@ -113,7 +113,8 @@ pub(crate) fn statement_info(walker: &Walker<'_>, told: Told, found: &Found, ran
     }
 }
 
-/// Whether the search path may be another one afterwards: the end of a transaction takes back what was set in it.
+/// Whether the search path may be another one afterwards: the end of a transaction takes back what was set in it, and
+/// a BEGIN in the same text need not have begun it.
 fn changes_path(effect: &SessionEffect) -> bool {
     match effect {
         SessionEffect::Set { name, .. } | SessionEffect::Reset { name } => matches!(&**name, "search_path" | "role"),

@@ -85,15 +85,17 @@ impl Drop for Shown<'_> {
 fn tokens(text: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     for word in text.split_whitespace() {
-        let mut rest = word;
-        while let Some(at) = rest.find(['(', ')', ',', ';']) {
-            let (before, mark) = (&rest[..at], &rest[at..=at]);
-            tokens.extend([before, mark].into_iter().filter(|part| !part.is_empty()).map(str::to_owned));
-            rest = &rest[at + 1..];
+        let mut part = String::new();
+        for character in word.chars() {
+            if matches!(character, '(' | ')' | ',' | ';') {
+                tokens.push(std::mem::take(&mut part));
+                tokens.push(character.to_string());
+            } else {
+                part.push(character);
+            }
         }
-        if !rest.is_empty() {
-            tokens.push(rest.to_owned());
-        }
+        tokens.push(part);
     }
+    tokens.retain(|token| !token.is_empty());
     tokens
 }

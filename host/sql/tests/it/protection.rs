@@ -204,6 +204,8 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT room FROM staff; SET search_path = mart", "keep none"),
     ("BEGIN; SELECT room FROM staff; COMMIT", "none keep none"),
     ("ROLLBACK; SELECT room FROM staff", "refused opaque"),
+    ("BEGIN; SELECT 1; COMMIT; SELECT room FROM staff", "refused opaque"),
+    ("BEGIN; SELECT 1; COMMIT; SELECT room FROM public.staff", "none keep none keep"),
     // what programs ask
     (
         "SELECT n.nspname, c.relname, pg_get_userbyid(c.relowner), obj_description(c.oid, 'pg_class') FROM pg_class c LEFT JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r','p','') AND n.nspname !~ '^pg_toast' AND pg_table_is_visible(c.oid) ORDER BY 1, 2",
