@@ -1,0 +1,11 @@
+//! The gateway as callers meet it: the real binary, a real PostgreSQL behind it, real bytes in front.
+//!
+//! The tests of a module share one world; under a runner that gives each test a process they each start their own.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod driver;
+mod hostile;
+mod pipeline;
+mod script;
+mod split;

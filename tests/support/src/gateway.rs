@@ -1,0 +1,101 @@
+//! `grille serve` as a child process, as people run it.
+
+use std::{
+    fs::{self, File},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::time::Instant;
+
+/// A debug build on two busy cores.
+const START: Duration = Duration::from_secs(60);
+
+/// A running gateway. Dropping it ends it.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Gateway {
+    pub(crate) fn start(config: &Path, log: &Path, addresses: &[SocketAddr]) -> Result<Self> {
+        let program = program()?;
+        let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let child = Command::new(&program)
+            .args(["serve", "--permit-demo-issuer", "--config"])
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(file.try_clone().context("share the log")?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("start {}", program.display()))?;
+        let mut gateway = Self { child, log: log.to_owned() };
+        let deadline = Instant::now() + START;
+        for address in addresses {
+            while TcpStream::connect_timeout(address, Duration::from_secs(1)).is_err() {
+                if !gateway.is_alive() || Instant::now() > deadline {
+                    bail!("the gateway did not start; it said: {}", gateway.said());
+                }
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(gateway)
+    }
+
+    /// What it wrote to its log.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in KiB.
+    pub fn resident_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).context("read the gateway's status")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a running process has VmRSS")?;
+        let number = line.trim().trim_end_matches(" kB").trim();
+        number.parse().with_context(|| format!("understand {number:?}"))
+    }
+
+    /// Open file descriptors: sockets that are not given back show here.
+    pub fn descriptors(&self) -> Result<usize> {
+        let dir = format!("/proc/{}/fd", self.pid());
+        Ok(fs::read_dir(&dir).with_context(|| format!("list {dir}"))?.count())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// A loopback address that was free a moment ago.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free loopback port")?;
+    listener.local_addr().context("read the port")
+}
+
+/// `GRILLE_BIN`, or the one that cargo built beside this test.
+fn program() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("GRILLE_BIN") {
+        return Ok(named.into());
+    }
+    let test = std::env::current_exe().context("find our own program")?;
+    let beside = test.ancestors().nth(2).context("a test lies in target/PROFILE/deps")?.join("grille");
+    ensure!(beside.is_file(), "{} is missing: `cargo build -p grille-gateway` makes it", beside.display());
+    Ok(beside)
+}

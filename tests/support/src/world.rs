@@ -1,0 +1,202 @@
+//! A database, an issuer and a gateway, shared by the tests of one process.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use grille_demo::{
+    cluster::{Cluster, Options},
+    issuer::{AUDIENCE, Issuer},
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::{
+    Raw,
+    gateway::{Gateway, free_address},
+};
+
+/// Somebody with a token, who takes one of the roles it gives.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    account: &'static str,
+    role: &'static str,
+}
+
+/// May do everything.
+pub const OWNER: Caller = Caller { account: "dba", role: "owner" };
+/// May only read.
+pub const READER: Caller = Caller { account: "analyst", role: "reader" };
+/// May read and write, but only the table of notes.
+pub const CLERK: Caller = Caller { account: "reviewer", role: "clerk" };
+
+const TARGET: &str = "work";
+const LOGIN: &str = "work_app";
+const DIRECT: &str = "work_direct";
+/// Only ever valid for a cluster that dies with the test.
+const LOGIN_PASSWORD: &str = "correct horse battery staple";
+
+/// The fields are dropped in this order.
+#[derive(Debug)]
+pub struct World {
+    pub gateway: Mutex<Gateway>,
+    issuer: Issuer,
+    pub cluster: Cluster,
+    pub address: SocketAddr,
+    runtime: Option<Runtime>,
+    _dir: TempDir,
+}
+
+impl World {
+    /// The world of this process: made by the first test that asks, ended by the last one that lets go.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            // A thread of its own, since the caller may be inside a runtime.
+            let started = thread::scope(|scope| scope.spawn(Self::start).join().expect("starting does not panic"));
+            let world = Arc::new(started.unwrap_or_else(|error| panic!("no world to test in: {error:#}")));
+            *shared = Arc::downgrade(&world);
+            world
+        })
+    }
+
+    fn start() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("grille-it-").tempdir().context("make a temporary directory")?;
+        let cluster = Cluster::start(&dir.path().join("pg"), &Options::default())?;
+        cluster.sql("postgres", &format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{LOGIN_PASSWORD}'"))?;
+        cluster.sql("postgres", &format!("CREATE DATABASE {TARGET} OWNER {LOGIN}"))?;
+        cluster.sql(TARGET, &format!("SET ROLE {LOGIN}; {TABLES}"))?;
+        open_direct_way(&cluster)?;
+
+        let runtime = Runtime::new().context("start a runtime")?;
+        let issuer = runtime.block_on(Issuer::start())?;
+        let (address, admin) = (free_address()?, free_address()?);
+        let password = dir.path().join("login.password");
+        fs::write(&password, LOGIN_PASSWORD).context("write the login's password")?;
+        let config = dir.path().join("grille.toml");
+        let text = format!(
+            r#"version = 1
+
+[identity.test]
+issuer = "{issuer}"
+audience = "{AUDIENCE}"
+
+[listeners.pg]
+protocol = "postgres"
+address = "{address}"
+
+[targets.{TARGET}]
+protocol = "postgres"
+address = "{database}"
+database = "{TARGET}"
+login = {{ user = "{LOGIN}", password = {{ file = {password:?} }} }}
+tls = "disable"
+
+[roles.owner]
+groups = ["dbas"]
+targets = ["{TARGET}"]
+relations = ["*"]
+operations = ["*"]
+
+[roles.reader]
+groups = ["data-analysts"]
+targets = ["{TARGET}"]
+relations = ["public.*"]
+
+[roles.clerk]
+groups = ["reviewers"]
+targets = ["{TARGET}"]
+relations = ["public.notes"]
+operations = ["read", "write"]
+
+[ledger]
+path = {ledger:?}
+
+[admin]
+address = "{admin}"
+"#,
+            issuer = issuer.url(),
+            database = cluster.address(),
+            ledger = dir.path().join("ledger"),
+        );
+        fs::write(&config, text).context("write grille.toml")?;
+        let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
+        Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, runtime: Some(runtime), _dir: dir })
+    }
+
+    /// A fresh token.
+    pub fn token(&self, caller: Caller) -> String {
+        self.issuer.token(caller.account).expect("the issuer signs for its accounts")
+    }
+
+    /// The bytes that open a session: startup packet and token.
+    pub fn hello(&self, caller: Caller) -> Vec<u8> {
+        Raw::hello(caller.role, TARGET, &self.token(caller)).expect("a packet of a few bytes").to_vec()
+    }
+
+    /// A session through the gateway.
+    pub fn session(&self, caller: Caller) -> Raw {
+        Raw::login(self.address, caller.role, TARGET, &self.token(caller))
+            .unwrap_or_else(|error| panic!("no session for {caller:?}: {error:#}; the gateway said:\n{}", self.said()))
+    }
+
+    /// A session straight to the server, with the same rights: what it answers is what the gateway should have passed.
+    pub fn direct(&self) -> Raw {
+        Raw::login(self.cluster.address(), DIRECT, TARGET, LOGIN_PASSWORD)
+            .unwrap_or_else(|error| panic!("no direct session: {error:#}"))
+    }
+
+    /// A session must still open and answer.
+    pub fn serves(&self) {
+        let answer = self.session(READER).value("SELECT count(*) FROM numbers");
+        assert_eq!(answer.expect("an answer"), "1000");
+        assert!(!self.said().contains("panicked"), "the gateway said:\n{}", self.said());
+    }
+
+    /// Settings for a driver.
+    pub fn driver(&self, caller: Caller) -> String {
+        let (host, port) = (self.address.ip(), self.address.port());
+        format!("host={host} port={port} user={} dbname={TARGET} password={}", caller.role, self.token(caller))
+    }
+
+    pub fn said(&self) -> String {
+        self.gateway().said()
+    }
+
+    pub fn gateway(&self) -> std::sync::MutexGuard<'_, Gateway> {
+        self.gateway.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // The last test to let go may be inside a runtime, where waiting for another one is not allowed.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Lets [`DIRECT`] log in with a cleartext password, which the raw client speaks; everybody else keeps SCRAM.
+fn open_direct_way(cluster: &Cluster) -> Result<()> {
+    let database = "postgres";
+    cluster.sql(database, &format!("CREATE ROLE {DIRECT} LOGIN PASSWORD '{LOGIN_PASSWORD}' IN ROLE {LOGIN}"))?;
+    let file = cluster.sql(database, "SHOW hba_file")?;
+    let rules =
+        format!("(VALUES ('host all {DIRECT} 127.0.0.1/32 password'), ('host all all 127.0.0.1/32 scram-sha-256'))");
+    cluster.sql(database, &format!("COPY {rules} TO '{file}'"))?;
+    cluster.sql(database, "SELECT pg_reload_conf()")?;
+    Ok(())
+}
+
+const TABLES: &str = "
+CREATE TABLE numbers (id int PRIMARY KEY, name text NOT NULL, ratio float8, big numeric, payload bytea);
+INSERT INTO numbers SELECT n, 'number ' || n, n / 8.0, n * 1000000007.5, decode(lpad(to_hex(n), 8, '0'), 'hex')
+  FROM generate_series(1, 1000) n;
+CREATE TABLE notes (id int PRIMARY KEY, body text NOT NULL);
+";
