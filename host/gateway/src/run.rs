@@ -102,6 +102,7 @@ impl Running {
         let open = self.state.path.live().list().len();
         tracing::info!("draining: nothing new is accepted, {open} session(s) may finish");
         self.drain.begin();
+        self.state.path.live().drain("the gateway stops");
         if timeout(self.state.options.drain, self.drain.idle()).await.is_err() {
             self.state.path.live().end_all("the gateway stops");
             if timeout(FAREWELL, self.drain.idle()).await.is_err() {

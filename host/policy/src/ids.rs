@@ -33,12 +33,13 @@ macro_rules! minted_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str($prefix)?;
-                for place in (0..16).rev() {
-                    let digit = (self.0 >> (place * 5)) & 31;
-                    write!(f, "{}", ALPHABET[digit as usize] as char)?;
+                // One write: every record of the ledger shows several ids.
+                let mut text = [0; $prefix.len() + 16];
+                text[..$prefix.len()].copy_from_slice($prefix.as_bytes());
+                for (place, letter) in text[$prefix.len()..].iter_mut().rev().enumerate() {
+                    *letter = ALPHABET[((self.0 >> (place * 5)) & 31) as usize];
                 }
-                Ok(())
+                f.write_str(std::str::from_utf8(&text).expect("the alphabet is ASCII"))
             }
         }
 
@@ -151,7 +152,14 @@ pub struct Digest(pub [u8; 32]);
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        // One write: every decision shows two digests per policy.
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        f.write_str(std::str::from_utf8(&text).expect("the digits are ASCII"))
     }
 }
 

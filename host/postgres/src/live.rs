@@ -18,6 +18,8 @@ pub(crate) enum Order {
     Cancel,
     /// End the session and tell the caller why.
     End { reason: Arc<str> },
+    /// The same, once nothing is under way and no transaction is open.
+    EndWhenIdle { reason: Arc<str> },
 }
 
 /// All open sessions of the path.
@@ -66,9 +68,18 @@ impl LiveSessions {
 
     /// Ends all sessions.
     pub fn end_all(&self, reason: &str) {
+        self.order_all(&Order::End { reason: reason.into() });
+    }
+
+    /// Ends each session as soon as nothing is under way in it.
+    pub fn drain(&self, reason: &str) {
+        self.order_all(&Order::EndWhenIdle { reason: reason.into() });
+    }
+
+    fn order_all(&self, order: &Order) {
         let ids: Vec<SessionId> = self.sessions.lock().keys().copied().collect();
         for id in ids {
-            self.end(id, reason);
+            self.order(id, order.clone());
         }
     }
 

@@ -27,7 +27,8 @@ impl Session {
         decision: &Decision,
         request: Option<RequestId>,
     ) -> Result<Position, Unwritable> {
-        self.log.append(&Record::Decision(DecisionRecord {
+        let (transaction, reason) = (self.state.transaction, self.state.reason.clone());
+        self.append(&Record::Decision(DecisionRecord {
             id,
             text: Cow::Borrowed(&judged.text),
             parameters: parameters.iter().map(recorded_parameter).collect(),
@@ -35,9 +36,9 @@ impl Session {
             kinds: Cow::Borrowed(&judged.facts.kinds),
             relations: Cow::Borrowed(&judged.facts.relations),
             decision: Cow::Borrowed(decision),
-            transaction: self.state.transaction,
+            transaction,
             request,
-            justification: self.state.reason.as_deref().map(Cow::Borrowed),
+            justification: reason.as_deref().map(Cow::Borrowed),
         }))
     }
 
@@ -48,7 +49,7 @@ impl Session {
         sqlstate: &'static str,
         fault: Fault,
     ) -> Result<Position, Unwritable> {
-        self.log.append(&Record::Outcome(Outcome {
+        self.append(&Record::Outcome(Outcome {
             decision,
             rows: 0,
             bytes: 0,
@@ -78,7 +79,7 @@ impl Session {
             fault: running.sqlstate.as_ref().map(|_| Fault::Target),
             masked: masked.collect(),
         };
-        self.recorded(|session| session.log.append(&Record::Outcome(outcome)).map(|_| ()))
+        self.recorded(|session| session.append(&Record::Outcome(outcome)).map(|_| ()))
     }
 
     /// What the caller sent. Written together with the next record.
@@ -87,6 +88,7 @@ impl Session {
             return Ok(());
         }
         let result = self.results;
+        self.is_unrecorded |= !matches!(bytes.first(), Some(b'S' | b'H'));
         self.recorded(|session| session.log.record_bytes(Direction::FromCaller, result, 0, bytes))
     }
 
@@ -96,12 +98,23 @@ impl Session {
             return Ok(());
         }
         let result = self.results;
+        self.is_unrecorded |= bytes.first() != Some(&b'Z');
         self.recorded(|session| session.log.record_bytes(Direction::ToCaller, result, rows, bytes))
     }
 
-    /// Everything that was recorded reaches the file, so that it may leave.
+    /// Everything that was recorded reaches the file, so that it may leave. Messages that say nothing (Sync, Flush,
+    /// ReadyForQuery) wait for the next record.
     pub(crate) fn record_all(&mut self) -> Result<(), End> {
+        if !std::mem::take(&mut self.is_unrecorded) {
+            return Ok(());
+        }
         self.recorded(|session| session.log.flush().map(|_| ()))
+    }
+
+    fn append(&mut self, record: &Record<'_>) -> Result<Position, Unwritable> {
+        let position = self.log.append(record)?;
+        self.is_unrecorded = false;
+        Ok(position)
     }
 
     fn recorded(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Unwritable>) -> Result<(), End> {

@@ -51,6 +51,7 @@ impl Session {
             let message = self.target.inbox.split_to(head.len);
             self.on_reply(head.tag, message).await?;
         }
+        self.record_all()?;
         if self.target.is_ended { Err(End::TargetGone) } else { Ok(()) }
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct Session {
     /// The number of the result that the recording is at.
     pub(crate) results: u64,
     pub(crate) keeps_recording: bool,
+    /// Recorded bytes wait to be written, and may not leave before.
+    pub(crate) is_unrecorded: bool,
     /// Why the policies in force would not have opened this session; nothing runs until others are.
     pub(crate) shut: Option<grille_policy::Finding>,
     /// Answers to Grille's own question, while one is asked.
@@ -96,6 +98,8 @@ pub(crate) struct State {
     pub(crate) reason: Option<Arc<str>>,
     /// The caller waits for people; a cancel withdraws that instead of reaching the target.
     pub(crate) is_held: bool,
+    /// Why the session ends as soon as nothing is under way.
+    pub(crate) leaves: Option<Arc<str>>,
     /// The target has said why it ends the session, and the caller has read it.
     pub(crate) target_said_why: bool,
     /// After a result that was cut, what the target says up to ReadyForQuery is dropped.
@@ -117,6 +121,7 @@ impl Default for State {
             substitutes: 0,
             reason: None,
             is_held: false,
+            leaves: None,
             target_said_why: false,
             swallows_to_sync: false,
         }
@@ -220,6 +225,7 @@ impl Session {
             portals: Names::new(PORTALS_MAX),
             state: State::default(),
             results: 0,
+            is_unrecorded: false,
             shut: None,
             own_rows: Vec::new(),
             own_error: None,
@@ -248,6 +254,7 @@ impl Session {
                     }
                 }
                 Ok(Turn::Target) if self.is_idle() && self.has_expired => return self.expired(),
+                Ok(Turn::Target) if self.is_idle() && self.state.leaves.is_some() => return self.leaving(),
                 Ok(Turn::Target | Turn::Cancel) => {}
             }
         }
@@ -304,8 +311,12 @@ impl Session {
                 Ok(Turn::Cancel)
             }
             Some(Order::End { reason }) => {
-                let message = format!("the session was ended: {reason}");
-                Err(End::fatal("killed", Answer::new(sqlstate::ENDED, grille_policy::Fault::Gateway, message)))
+                self.state.leaves = Some(reason);
+                Err(self.leaving())
+            }
+            Some(Order::EndWhenIdle { reason }) => {
+                self.state.leaves = Some(reason);
+                if self.is_idle() { Err(self.leaving()) } else { Ok(Turn::Target) }
             }
             None => Err(End::CallerGone),
         }
@@ -314,6 +325,11 @@ impl Session {
     /// Nothing is under way and no transaction is open.
     pub(crate) fn is_idle(&self) -> bool {
         self.owed.is_empty() && !self.state.in_pipeline && self.state.transaction == TransactionState::Idle
+    }
+
+    fn leaving(&self) -> End {
+        let message = format!("the session was ended: {}", self.state.leaves.as_deref().unwrap_or_default());
+        End::fatal("killed", Answer::new(sqlstate::ENDED, grille_policy::Fault::Gateway, message))
     }
 
     fn expired(&self) -> End {
