@@ -50,6 +50,8 @@ pub(crate) struct Relation {
     pub(crate) has_rules: bool,
     pub(crate) columns: Vec<Column>,
     pub(crate) definition: Option<Box<str>>,
+    /// Columns that are computed of others: place and expression.
+    pub(crate) generated: Vec<(usize, Box<str>)>,
     pub(crate) parents: Vec<u32>,
     pub(crate) children: Vec<u32>,
     /// What the definition of a view means, worked out when it is first asked for.

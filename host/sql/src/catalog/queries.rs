@@ -87,13 +87,17 @@ const PARTS: &[(&str, &str)] = &[
         "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typrelid, t.typelem, t.typcategory
            FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace",
     ),
-    // Operators and casts that the database itself did not bring.
+    // Operators and casts that the database itself did not bring, and columns that are computed of others.
     (
         "extras",
         "SELECT 'operator', n.nspname, o.oprname, o.oprcode::oid
            FROM pg_catalog.pg_operator o JOIN pg_catalog.pg_namespace n ON n.oid = o.oprnamespace
           WHERE n.nspname <> 'pg_catalog'
          UNION ALL
-         SELECT 'cast', NULL, casttarget::text, castfunc FROM pg_catalog.pg_cast WHERE oid >= 16384 AND castfunc <> 0",
+         SELECT 'cast', NULL, casttarget::text, castfunc FROM pg_catalog.pg_cast WHERE oid >= 16384 AND castfunc <> 0
+         UNION ALL
+         SELECT 'generated', a.attnum::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attrelid
+           FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+          WHERE a.attgenerated <> ''",
     ),
 ];

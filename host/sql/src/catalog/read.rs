@@ -97,6 +97,7 @@ impl Catalog {
                 has_rules: read.text(6)? == "t",
                 columns: Vec::new(),
                 definition: None,
+                generated: Vec::new(),
                 parents: Vec::new(),
                 children: Vec::new(),
                 meaning: OnceLock::new(),
@@ -209,7 +210,15 @@ impl Catalog {
                     self.operators.entry(read.text(2)?.into()).or_default().push((schema, function));
                 }
                 "cast" => self.casts.entry(read.number(2)?).or_default().push(function),
-                _ => return Err(read.bad(0, "`operator` or `cast`")),
+                "generated" => {
+                    let attnum: i16 = read.number(1)?;
+                    let expression = read.text(2)?.into();
+                    if let Some(relation) = self.relation_mut(function) {
+                        let place = relation.columns.iter().position(|column| column.attnum == attnum);
+                        relation.generated.extend(place.map(|place| (place, expression)));
+                    }
+                }
+                _ => return Err(read.bad(0, "`operator`, `cast` or `generated`")),
             }
         }
         Ok(())

@@ -109,7 +109,7 @@ impl ProtectedSet {
         self.add(&name, &Treatment::Mask(Masker::Null));
     }
 
-    /// Parents, children and copies of a protected column are protected, whichever of them is named.
+    /// Parents, children, copies and generated columns of a protected column are protected, whichever is named.
     fn close(&mut self, catalog: &Catalog) {
         let related: Vec<usize> = (0..catalog.relations.len())
             .filter(|&id| {
@@ -117,6 +117,7 @@ impl ProtectedSet {
                 !relation.parents.is_empty()
                     || !relation.children.is_empty()
                     || relation.kind == RelationKind::Materialized
+                    || !relation.generated.is_empty()
             })
             .collect();
         // A treatment grows at most twice on its way to the strictest, so this ends; the bound is for its own sake.
@@ -130,6 +131,7 @@ impl ProtectedSet {
                 if relation.kind == RelationKind::Materialized {
                     changed |= self.inherit_from_definition(catalog, id);
                 }
+                changed |= self.inherit_from_expressions(catalog, id);
             }
             if !changed {
                 return;
@@ -170,9 +172,26 @@ impl ProtectedSet {
         changed
     }
 
+    /// A column that is computed of a protected one is as telling.
+    fn inherit_from_expressions(&mut self, catalog: &Catalog, id: usize) -> bool {
+        let relation = &catalog.relations[id];
+        let Ok(relation_id) = u32::try_from(id) else { return false };
+        let mut changed = false;
+        for (place, expression) in &relation.generated {
+            let flow = catalog.generated_flow(relation_id, expression);
+            if let Some(treatment) = self.of_flow(catalog, flow.as_ref()) {
+                changed |= self.add(&relation.column_name(&relation.columns[*place].name), &treatment);
+            }
+        }
+        changed
+    }
+
     fn of_flow(&self, catalog: &Catalog, flow: Option<&Flow>) -> Option<Treatment> {
         const REDACT: Treatment = Treatment::Mask(Masker::Redact);
         let Some(flow) = flow else { return Some(REDACT) };
+        if flow.certainty == Certainty::Unknown && !self.columns.is_empty() {
+            return Some(REDACT);
+        }
         let of = |&id: &ColumnId| self.columns.get(&catalog.column_name(id));
         let joined = flow.origins.as_slice().iter().filter_map(of).cloned().reduce(|one, two| join(&one, &two))?;
         Some(if flow.certainty == Certainty::Exact { joined } else { REDACT })

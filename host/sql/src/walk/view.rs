@@ -38,6 +38,26 @@ impl Catalog {
     }
 }
 
+impl Catalog {
+    /// What a generated column is made of; none if its expression could not be followed.
+    pub(crate) fn generated_flow(&self, id: u32, expression: &str) -> Option<Flow> {
+        let relation = self.relation(id);
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let text = format!("SELECT {expression} FROM ONLY {}.{}", quoted(&relation.schema), quoted(&relation.name));
+        let parsed = pg_raw_parse::parse(&text).ok()?;
+        let tree = &**parsed;
+        let walked = stack::run(Limits::default().depth, |depth_max| {
+            let budget = Budget::for_text(text.len());
+            let mut walker = Walker::new(self, &self.path, &budget, depth_max);
+            match tree.stmts().next() {
+                Some(node) => walker.query(node, None).map(|columns| walker.whole_row(&columns)),
+                None => Ok(Flow::computed()),
+            }
+        });
+        walked.ok()
+    }
+}
+
 impl Walker<'_> {
     pub(super) fn view_meaning(&self, id: u32) -> Walk<Arc<ViewMeaning>> {
         let relation = self.catalog.relation(id);

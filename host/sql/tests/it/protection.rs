@@ -19,6 +19,8 @@ const CASES: &[(&str, &str)] = &[
     ("SELECT ssn FROM parents UNION SELECT '1'", "redact"),
     ("SELECT * FROM names_of(1)", "token(name) partial(4)"),
     ("SELECT ssn_of(1)", "partial(4)"),
+    ("SELECT * FROM derived", "keep partial(4) redact keep"),
+    ("SELECT * FROM murky", "keep redact"),
     // derived
     ("SELECT ssn || 'x', upper(name), phone || '', ssn::varchar(3) FROM patients", "redact redact redact redact"),
     ("SELECT row_to_json(p) FROM patients p", "redact"),

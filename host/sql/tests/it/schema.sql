@@ -4,6 +4,7 @@ CREATE TABLE patients (
   dob date, phone varchar(20), zip text, note text, tags text[], extra jsonb, created timestamptz DEFAULT now());
 COMMENT ON COLUMN patients.ssn IS 'social security number';
 CREATE TABLE encounters (id bigint PRIMARY KEY, patient_id int REFERENCES patients (id), at timestamptz, kind text, amount numeric);
+CREATE TABLE derived (id int, ssn text, last4 text GENERATED ALWAYS AS (right(ssn, 4)) STORED, twice int GENERATED ALWAYS AS (id * 2) STORED);
 CREATE TABLE staff (id int PRIMARY KEY, name text, room text);
 CREATE VIEW patient_view AS SELECT id, ssn AS social, upper(name) AS shout, zip FROM patients WHERE note IS NOT NULL;
 CREATE VIEW view_on_view (a, b, c) AS SELECT v.id, v.social, c.city FROM patient_view v JOIN patients p USING (id) JOIN clinics c ON c.id = p.clinic_id;
@@ -13,6 +14,8 @@ CREATE TABLE events (id int, ssn text, at date) PARTITION BY RANGE (at);
 CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
 CREATE TABLE parents (id int, ssn text);
 CREATE TABLE children (toy text) INHERITS (parents);
+CREATE FUNCTION early(text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN $1; END $$;
+CREATE MATERIALIZED VIEW murky AS SELECT id, early(zip) AS z FROM patients;
 CREATE TYPE pair AS (one text, two text);
 CREATE TABLE pairs (id int, both_of pair);
 CREATE FUNCTION by_zip(wanted text) RETURNS SETOF patients LANGUAGE sql STABLE AS 'SELECT * FROM patients WHERE zip = wanted';
