@@ -34,8 +34,9 @@ pub(crate) fn run(root: &Path, seconds: u64) -> Result<()> {
     say(&format!("fuzz: build {}", names.join(", ")));
     // A target triple of its own keeps the flags away from build scripts and procedural macros.
     let manifest = workspace.join("Cargo.toml");
+    // Not `--locked`: the rooms' dependencies are pinned by the root's lock, and this one follows them by itself.
     let mut command = cargo(root);
-    command.args(["build", "--locked", "--release", "--bins", "--target", host]);
+    command.args(["build", "--release", "--bins", "--target", host]);
     command.arg("--manifest-path").arg(&manifest).arg("--target-dir").arg(&build);
     command.env("RUSTFLAGS", RUSTFLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS");
     run_command(&mut command)?;
