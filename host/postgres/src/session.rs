@@ -244,6 +244,19 @@ impl Session {
     }
 
     async fn serve(&mut self) -> End {
+        let end = self.converse().await;
+        if matches!(end, End::Terminated | End::CallerGone) {
+            // As the server does: what was asked before the goodbye is answered, and its outcome recorded.
+            while !self.owed.is_empty() && self.turn(false).await.is_ok() {}
+        }
+        end
+    }
+
+    async fn converse(&mut self) -> End {
+        // A caller may send its first statements along with the password.
+        if let Err(end) = self.on_caller().await {
+            return end;
+        }
         loop {
             let reads_caller = !self.owed.is_full();
             match self.turn(reads_caller).await {
