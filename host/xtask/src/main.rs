@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]
 
+mod bench;
 mod components;
 mod demo;
 mod fuzz;
@@ -37,6 +38,8 @@ enum Command {
     Test(TestArgs),
     /// Build the policies and the guests of the tests to target/components
     Components,
+    /// Point selects side by side: PostgreSQL, PgBouncer, Grille with policies and ledger
+    Bench(BenchArgs),
     /// Every fuzz target in turn, on the stable toolchain
     Fuzz(FuzzArgs),
     /// Rewrite the committed JSON Schema of grille.toml from the types
@@ -66,6 +69,16 @@ struct TestArgs {
 }
 
 #[derive(Args)]
+struct BenchArgs {
+    /// Length of one measurement
+    #[arg(long, default_value_t = 6)]
+    seconds: u32,
+    /// Measurements of each way and load
+    #[arg(long, default_value_t = 3)]
+    rounds: u32,
+}
+
+#[derive(Args)]
 struct FuzzArgs {
     /// Time for each target; 0 only repeats the seeds and what earlier runs learned
     #[arg(long, default_value_t = 30)]
@@ -80,6 +93,9 @@ fn main() -> ExitCode {
             components::build(&root)?.iter().for_each(|path| println!("{}", path.display()));
             Ok(ExitCode::SUCCESS)
         }),
+        Command::Bench(BenchArgs { seconds, rounds }) => {
+            root().and_then(|root| bench::run(&root, bench::Effort { seconds, rounds })).map(|()| ExitCode::SUCCESS)
+        }
         Command::Fuzz(args) => root().and_then(|root| fuzz::run(&root, args.seconds)).map(|()| ExitCode::SUCCESS),
         Command::Schema => root().and_then(|root| suite::schema(&root)),
         Command::Tidy => root().and_then(|root| tidy::run(&root)),

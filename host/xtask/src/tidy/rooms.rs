@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::shell::{cargo, read};
 
 /// Each room and its storey. A room may import rooms of lower storeys.
-const STOREYS: [(&str, u8); 17] = [
+const STOREYS: [(&str, u8); 19] = [
     ("grille-policy", 0),
     ("grille-pg-codec", 1),
     ("grille-sql", 1),
@@ -27,6 +27,8 @@ const STOREYS: [(&str, u8); 17] = [
     ("grille-gateway", 5),
     ("grille-xtask", 6),
     ("grille-e2e", 6),
+    ("grille-test-support", 5),
+    ("grille-integration", 6),
 ];
 
 /// Heavy libraries and the only rooms that may name them.
