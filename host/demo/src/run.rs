@@ -137,14 +137,14 @@ Paste into another terminal:
   export GRILLE_CONFIG
   clinic() {{ who=$1; shift; PGPASSWORD=$($G token --demo $who --dir {dir}) psql -h {host} -p {port} -U $who clinic \"$@\"; }}
 
-  clinic analyst -c 'select * from patients limit 3'           masked; types, keys and row counts stay
-  clinic analyst -c 'select upper(ssn) from patient_overview'  followed through views and functions
-  clinic dba     -c 'select * from patients limit 3'           no policy binds this role: clear values
-  clinic analyst -c 'drop table intake_drafts'                 refused: reason, decision id; session goes on
-  clinic analyst -c 'update patients set reminder_opt_in = true'     waits at the prompt for a person:
-    export GRILLE_TOKEN=$($G token --demo reviewer --dir {dir})      (in a third terminal, as above)
-    $G review list;   $G review approve ID --reason 'agreed'   the statement runs
-    $G session list;  $G session replay ID                     who did what, and what they saw: masked
+  clinic analyst -c 'select * from patients limit 3'           # masked; types, keys and row counts stay
+  clinic analyst -c 'select upper(ssn) from patient_overview'  # followed through views and functions
+  clinic dba     -c 'select * from patients limit 3'           # no policy binds this role: clear values
+  clinic analyst -c 'drop table intake_drafts'                 # refused: reason, decision id; session goes on
+  clinic analyst -c 'update patients set reminder_opt_in = true'   # waits for a person: in a third
+    export GRILLE_TOKEN=$($G token --demo reviewer --dir {dir})   # terminal, as above
+    $G review list;   $G review approve ID --reason 'agreed'   # the statement runs
+    $G session list;  $G session replay ID                     # who did what, and what they saw: masked
     $G ledger verify {ledger}
 
 Edit the configuration, or replace a .wasm in plugins/ beside it, while psql is open: the next statement
