@@ -103,13 +103,13 @@ macro_rules! export {
 #[macro_export]
 macro_rules! __export_hook {
     (session $component:ident) => {
-const _: () = {
-            $crate::bindings::session::export_session!($component with_types_in $crate::bindings::session);
+        const _: () = {
+    $crate::bindings::session::export_session!($component with_types_in $crate::bindings::session);
         };
     };
     (sql $component:ident) => {
-const _: () = {
-            $crate::bindings::sql::export_sql!($component with_types_in $crate::bindings::sql);
+        const _: () = {
+    $crate::bindings::sql::export_sql!($component with_types_in $crate::bindings::sql);
         };
     };
     (sql_columns $component:ident) => {

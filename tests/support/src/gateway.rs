@@ -23,7 +23,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    pub(crate) fn start(config: &Path, log: &Path, addresses: &[SocketAddr]) -> Result<Self> {
+    /// Starts `grille serve` and waits until it listens on all of these.
+    pub fn start(config: &Path, log: &Path, addresses: &[SocketAddr]) -> Result<Self> {
         let program = program()?;
         let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = Command::new(&program)
@@ -84,7 +85,7 @@ impl Drop for Gateway {
 }
 
 /// A loopback address that was free a moment ago.
-pub(crate) fn free_address() -> Result<SocketAddr> {
+pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free loopback port")?;
     listener.local_addr().context("read the port")
 }

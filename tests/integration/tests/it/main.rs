@@ -9,3 +9,4 @@ mod hostile;
 mod pipeline;
 mod script;
 mod split;
+mod tls;
