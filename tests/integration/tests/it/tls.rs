@@ -130,7 +130,10 @@ fn authority() -> Result<Authority> {
 /// Key and certificate for `localhost`.
 fn leaf(authority: &Authority) -> Result<(String, String)> {
     let key = rcgen::KeyPair::generate()?;
-    let cert = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, authority)?;
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?;
+    // A name of its own: OpenSSL takes a certificate that is named like its issuer for self-signed.
+    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
+    let cert = params.signed_by(&key, authority)?;
     Ok((key.serialize_pem(), cert.pem()))
 }
 
