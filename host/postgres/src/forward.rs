@@ -98,7 +98,9 @@ impl Session {
                 Ok(())
             }
             Message::CopyDone | Message::CopyFail(_) => {
-                self.state.copies_in = false;
+                if !std::mem::take(&mut self.state.copies_in) && !self.owed.is_empty() {
+                    self.owed.push(Owed::CopyEnd);
+                }
                 self.target.outbox.push(BytesMut::from(&*bytes));
                 Ok(())
             }

@@ -126,8 +126,11 @@ impl PostgresPath {
                             hello.wire,
                         ));
                     };
-                    let token = ask_token(&mut hello).await?;
-                    Ok(Some((hello, token, permit)))
+                    match ask_token(&mut hello).await {
+                        Ok(token) => Ok(Some((hello, token, permit))),
+                        Err(Rejected::Told(answer, None)) => Err(Rejected::told(answer, hello.wire)),
+                        Err(rejected) => Err(rejected),
+                    }
                 }
             }
         };
@@ -309,17 +312,17 @@ async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
         .map_err(|_| Rejected::Silent("no question could be written"))?;
     wire.flush().await?;
     loop {
-        let head = frame::head(&wire.inbox).map_err(|_| Rejected::Silent("a malformed password message"))?;
+        let head = frame::head(&wire.inbox).map_err(|_| no_password())?;
         if let Some(head) = head {
             if head.tag != tag::frontend::PASSWORD || head.body_len() > frame::PASSWORD_MAX {
-                return Err(Rejected::Silent("no password message"));
+                return Err(no_password());
             }
             if wire.inbox.len() >= head.len {
                 let message = wire.inbox.split_to(head.len);
                 let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
-                let malformed = |_| Rejected::Silent("a malformed password message");
+                let malformed = |_| no_password();
                 let Message::Password(password) = Message::parse(head.tag, body).map_err(malformed)? else {
-                    return Err(Rejected::Silent("no password message"));
+                    return Err(no_password());
                 };
                 let text = password.text().map_err(malformed)?;
                 return Ok(String::from_utf8_lossy(text).into_owned());
@@ -329,6 +332,11 @@ async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
             return Err(Rejected::Silent("closed before the token"));
         }
     }
+}
+
+fn no_password() -> Rejected {
+    let message = "a password message of at most 65,535 bytes was expected, with an access token as the password";
+    Rejected::Told(Answer::malformed(message), None)
 }
 
 fn facts(

@@ -31,6 +31,8 @@ pub(crate) enum Owed {
     Execute(Box<Running>),
     Close,
     Sync,
+    /// The caller ended its COPY data before the target asked for any. Nothing answers this; it only marks the place.
+    CopyEnd,
     /// A question of Grille's own; the caller never sees its answer.
     Own(Own),
 }
@@ -110,15 +112,19 @@ impl Replies {
     }
 
     pub(crate) fn front_mut(&mut self) -> Option<&mut Owed> {
+        while matches!(self.queue.front(), Some(Owed::CopyEnd)) {
+            self.queue.pop_front();
+        }
         self.queue.front_mut()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Owed> {
+        self.front_mut()?;
         self.queue.pop_front()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.iter().all(|owed| matches!(owed, Owed::CopyEnd))
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -131,7 +137,7 @@ impl Replies {
 
     /// The operation whose answer comes now.
     pub(crate) fn running(&mut self) -> Option<&mut Running> {
-        match self.queue.front_mut() {
+        match self.front_mut() {
             Some(Owed::Query(running) | Owed::Execute(running)) => Some(running),
             _ => None,
         }
@@ -148,14 +154,73 @@ impl Replies {
         self.queue.drain(..skipped).rev().collect()
     }
 
-    /// COPY FROM STDIN in the extended protocol: a Sync that the server reads before the end of the data is ignored.
-    pub(crate) fn drop_syncs_behind_copy(&mut self) {
-        let mut first = true;
-        self.queue.retain(|owed| std::mem::take(&mut first) || !matches!(owed, Owed::Sync));
+    /// The target asks for COPY data: a Sync that it reads before their end is ignored. Answers whether the caller has
+    /// sent that end already.
+    pub(crate) fn begin_copy_in(&mut self) -> bool {
+        let end = self.queue.iter().position(|owed| matches!(owed, Owed::CopyEnd));
+        let mut index = 0;
+        self.queue.retain(|owed| {
+            let within = index > 0 && end.is_none_or(|end| index <= end);
+            index += 1;
+            !(within && matches!(owed, Owed::Sync | Owed::CopyEnd))
+        });
+        end.is_some()
     }
 
     /// Everything that was forwarded and got no complete answer.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Owed> + '_ {
         self.queue.drain(..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(replies: &Replies) -> String {
+        let letter = |owed: &Owed| match owed {
+            Owed::Sync => 'S',
+            Owed::Close => '3',
+            Owed::CopyEnd => 'c',
+            _ => '?',
+        };
+        replies.iter().map(letter).collect()
+    }
+
+    /// The front stands for the COPY; Close is the simplest other message.
+    fn replies(letters: &str) -> Replies {
+        let mut replies = Replies::default();
+        for letter in letters.chars() {
+            replies.push(match letter {
+                'S' => Owed::Sync,
+                'c' => Owed::CopyEnd,
+                _ => Owed::Close,
+            });
+        }
+        replies
+    }
+
+    #[test]
+    fn a_sync_before_the_end_of_copy_data_is_never_answered() {
+        for (queue, left, ended) in
+            [("3", "3", false), ("3S", "3", false), ("3cS", "3S", true), ("3ScS3", "3S3", true), ("3S3", "33", false)]
+        {
+            let mut replies = replies(queue);
+            assert_eq!(replies.begin_copy_in(), ended, "{queue}");
+            assert_eq!(shape(&replies), left, "{queue}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_no_answer_to_wait_for() {
+        let mut replies = replies("c");
+        assert!(replies.is_empty() && replies.pop().is_none());
+    }
+
+    #[test]
+    fn an_error_skips_to_the_next_sync() {
+        let mut replies = replies("33S3");
+        assert_eq!(replies.skip_to_sync().len(), 2);
+        assert_eq!(shape(&replies), "S3");
     }
 }

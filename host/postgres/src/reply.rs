@@ -75,11 +75,9 @@ impl Session {
             tag::PARAMETER_STATUS => self.pass(&message),
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
             tag::COPY_IN_RESPONSE => {
-                self.state.copies_in = true;
-                if matches!(self.owed.front_mut(), Some(Owed::Execute(_))) {
-                    self.owed.drop_syncs_behind_copy();
-                    self.state.in_pipeline = true;
-                }
+                let is_extended = matches!(self.owed.front_mut(), Some(Owed::Execute(_)));
+                self.state.copies_in = !self.owed.begin_copy_in();
+                self.state.in_pipeline |= is_extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));
                 self.pass(&message)
             }
             tag::COPY_DATA => self.on_copy_data(&message),

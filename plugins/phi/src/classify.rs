@@ -56,6 +56,8 @@ impl Rules {
             }
             (Treatment::Keep, Family::Bytes | Family::Search | Family::Place) => Treatment::null(),
             (Treatment::Keep, _) => Treatment::redact(),
+            // Whoever lists a text wants it gone, not searched: a bare name is not found in it.
+            (Treatment::Mask(masker), _) if masker.name == "scan" => Treatment::redact(),
             (found, _) => found,
         }
     }

@@ -1,8 +1,14 @@
 use super::*;
 
 fn rules(profile: Profile) -> Rules {
-    let columns =
-        ["public.*.nickname2", "mart.visits.status", "public.patients.id", "s.t.born", "public.departments.head"];
+    let columns = [
+        "public.*.nickname2",
+        "mart.visits.status",
+        "public.patients.id",
+        "s.t.born",
+        "public.departments.head",
+        "public.referrals.remark",
+    ];
     Rules {
         profile,
         masks_providers: true,
@@ -187,6 +193,8 @@ fn what_the_operator_says_counts_first() {
         ("mart.visits.status text", "redact"),
         ("s.t.born date", "year"),
         ("public.departments.head text", "redact"),
+        ("public.referrals.remark text", "redact"),
+        ("public.visits.remark text", "scan"),
         ("public.patients.city text", "keep"),
     ] {
         assert_eq!(said(column), expected, "{column}");

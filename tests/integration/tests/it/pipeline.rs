@@ -64,6 +64,11 @@ fn what_is_allowed_is_passed_as_the_server_said_it() {
             let copy = script().query("CREATE TEMP TABLE c (a int, b text)").query("COPY c FROM STDIN");
             copy.copy_data("1\tx\n2\t").copy_data("y\n").copy_done().query("SELECT a + 0, b || '!' FROM c")
         }),
+        ("COPY in by the extended protocol, all of it sent at once", {
+            let table = script().query("CREATE TEMP TABLE g (a int)");
+            let begin = table.parse("", "COPY g FROM STDIN").bind("", "", &[], Format::Text).execute("", 0);
+            begin.copy_data("5\n").copy_done().sync().query("SELECT a + 0 FROM g")
+        }),
         ("COPY in that the client gives up", {
             let copy = script().query("CREATE TEMP TABLE d (a int)").query("COPY d FROM STDIN");
             copy.copy_data("1\n").copy_fail("changed my mind").query("SELECT count(*) FROM d")
