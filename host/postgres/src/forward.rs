@@ -160,7 +160,7 @@ impl Session {
                 let message = "the statement is not valid UTF-8; set client_encoding to UTF8";
                 let refusal = Finding::new("not-understood", Severity::Medium, message);
                 let mut judged = Judged::refused(text, refusal);
-                if !self.view.needs_catalog() {
+                if !self.view.is_limited() {
                     judged.refusal = None;
                 }
                 Ok(Arc::new(judged))

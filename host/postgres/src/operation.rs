@@ -63,8 +63,14 @@ impl View {
         }
     }
 
-    /// Whether names must be resolved: the session is masked, or its roles limit relations.
+    /// Whether names must be resolved: the session is masked, or its roles limit relations or operations. Without the
+    /// catalog a function that writes looks like any other.
     pub(crate) fn needs_catalog(&self) -> bool {
+        self.is_limited() || !self.scope.write || !self.scope.ddl
+    }
+
+    /// Whether a text that is not understood could reach what it must not.
+    pub(crate) fn is_limited(&self) -> bool {
         self.protection.is_some() || !self.scope.relations.is_unlimited()
     }
 
@@ -122,7 +128,7 @@ impl View {
             unknown: vec![error.to_string().into()],
             ..StatementFacts::default()
         };
-        let refusal = self.needs_catalog().then(|| {
+        let refusal = self.is_limited().then(|| {
             let message = format!("the statement cannot be understood, so it is not sent: {error}");
             Finding::new("not-understood", Severity::Medium, message)
         });
