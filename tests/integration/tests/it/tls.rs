@@ -19,6 +19,8 @@ struct Sealed {
     address: SocketAddr,
     token: String,
     dir: TempDir,
+    /// Answers the gateway's questions as long as it lives.
+    _issuer: Issuer,
     _runtime: Runtime,
 }
 
@@ -75,7 +77,7 @@ address = "{admin}"
         fs::write(&config, text).context("write grille.toml")?;
         let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
         let token = issuer.token("dba")?;
-        Ok(Self { _gateway: gateway, cluster, address, token, dir, _runtime: runtime })
+        Ok(Self { _gateway: gateway, cluster, address, token, dir, _issuer: issuer, _runtime: runtime })
     }
 
     fn psql(&self, sslmode: &str, text: &str) -> Result<Output> {
