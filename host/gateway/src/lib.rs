@@ -21,4 +21,4 @@ mod weakening;
 pub use check::{check, check_online};
 pub use compose::{Gateway, Options, read_config};
 pub use logging::{LogFormat, start as start_logging};
-pub use run::Running;
+pub use run::{Running, Signals};

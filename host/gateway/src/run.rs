@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use grille_net::{Admission, Drain, DrainHandle, Listener, drain};
 use grille_postgres::PostgresPath;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -59,15 +59,35 @@ impl Gateway {
     }
 }
 
+/// What the system tells a process. Heard from before the gateway says that it is ready: who has read that may send one.
+pub struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// Begins to hear SIGTERM, SIGINT and SIGHUP, inside a runtime.
+    ///
+    /// # Errors
+    /// When signals cannot be heard.
+    pub fn hear() -> anyhow::Result<Self> {
+        let hear = |kind| signal(kind).context("listen for signals");
+        Ok(Self {
+            term: hear(SignalKind::terminate())?,
+            int: hear(SignalKind::interrupt())?,
+            hup: hear(SignalKind::hangup())?,
+        })
+    }
+}
+
 impl Running {
     /// Runs until SIGTERM or SIGINT, then drains. SIGHUP reloads.
     ///
     /// # Errors
-    /// When signals cannot be heard or the ledger cannot be closed in order.
-    pub async fn until_signal(self) -> anyhow::Result<()> {
-        let hear = |kind| signal(kind).context("listen for signals");
-        let (mut term, mut int, mut hup) =
-            (hear(SignalKind::terminate())?, hear(SignalKind::interrupt())?, hear(SignalKind::hangup())?);
+    /// When the ledger cannot be closed in order.
+    pub async fn until_signal(self, signals: Signals) -> anyhow::Result<()> {
+        let Signals { mut term, mut int, mut hup } = signals;
         loop {
             tokio::select! {
                 _ = term.recv() => break,

@@ -95,7 +95,9 @@ impl Checkpoint {
 /// Body with its last line end, and signature lines.
 fn split(note: &str) -> Result<(&str, &str), NoteError> {
     let (body, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed)?;
-    let is_ours = note.len() <= NOTE_BYTES_MAX && note.ends_with('\n') && !signatures.is_empty();
+    // Every line behind the body is a signature (C2SP signed-note); anything else was put there by somebody.
+    let all_sign = !signatures.is_empty() && signatures.lines().all(|line| line.starts_with(SIGNATURE_MARK));
+    let is_ours = note.len() <= NOTE_BYTES_MAX && note.ends_with('\n') && all_sign;
     let body = note.get(..body.len() + 1).filter(|_| is_ours).ok_or(NoteError::Malformed)?;
     Ok((body, signatures))
 }
@@ -146,6 +148,15 @@ mod tests {
         assert_eq!(Checkpoint::open(&note, &other.verifier_key("other").unwrap()), Err(NoteError::Origin));
         let cosigned = format!("{note}\u{2014} witness.example AAAAAAAA\n");
         assert!(Checkpoint::open(&cosigned, &key).is_ok());
+    }
+
+    #[test]
+    fn nothing_but_signatures_follows_the_body() {
+        let (key, _, note) = signed();
+        let body = note.split_once("\n\n").unwrap().0;
+        for tail in ["grille/test\n", "\n", body, &format!("{body}\n")] {
+            assert!(Checkpoint::open(&format!("{note}{tail}"), &key).is_err(), "{tail:?}");
+        }
     }
 
     #[test]

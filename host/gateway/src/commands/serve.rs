@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use grille_gateway::{Gateway, LogFormat, Options, read_config, start_logging};
+use grille_gateway::{Gateway, LogFormat, Options, Signals, read_config, start_logging};
 
 use super::{ConfigArg, Outcome};
 
@@ -36,8 +36,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let options = Options { permit_demo_issuer: args.permit_demo_issuer, drain: Duration::from_secs(args.drain) };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(async {
+        let signals = Signals::hear()?;
         let running = Gateway::compose(config, options).await?.start();
-        running.until_signal().await
+        running.until_signal(signals).await
     })?;
     // What still runs was told to end; nobody waits for it.
     runtime.shutdown_background();

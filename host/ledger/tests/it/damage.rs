@@ -445,7 +445,7 @@ async fn any_harm_is_noticed_and_nobody_panics() {
                 Ok(VerifyReport::Ok(sound)) => is_tail && sound.torn_bytes > 0,
                 _ => false,
             };
-            prop_assert!(is_told, "{report:?}");
+            prop_assert!(is_told, "{} after {harm:?}: {report:?}", file.display());
         }
         Ok(())
     });
