@@ -47,8 +47,23 @@ pub struct Opinion {
     pub findings: Vec<Finding>,
     /// Why it gave no answer of its own.
     pub failure: Option<Failure>,
-    /// The time that the call took, in nanoseconds.
+    /// The time that the call took, in nanoseconds; 0 where the answer was remembered.
     pub spent_ns: u64,
+    /// What it asked of the host besides the facts of the session and the operation, and what the host said: with
+    /// these the same component comes to the same verdict again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<HostCall>,
+}
+
+/// One question of a policy to the host that the host could answer differently the next time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCall {
+    /// The function, such as `clock.now-ms`.
+    pub function: Arc<str>,
+    /// Its arguments as a JSON array; bytes in base64.
+    pub asked: Arc<str>,
+    /// The answer as JSON: `{"ok": …}` or `{"err": "not-granted"}`.
+    pub answered: Arc<str>,
 }
 
 /// Whether a policy acts or only watches.

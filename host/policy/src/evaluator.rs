@@ -2,7 +2,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::{BaseColumn, Decision, Epoch, Operation, Protection, ResultShape, SessionFacts, Treatment};
+use crate::{
+    BaseColumn, Decision, Epoch, Exchange, ExchangePlan, Operation, Protection, ResultShape, SessionFacts, Treatment,
+};
 
 /// A boxed future, so that the paths need not know who evaluates.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -54,6 +56,19 @@ pub trait Policies: Send {
         &'a mut self,
         policy: &'a str,
         shape: &'a ResultShape,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Batch, Decision>>;
+
+    /// Judges an HTTP request or, once it has one, the response to it.
+    fn exchange<'a>(&'a mut self, exchange: &'a Arc<Exchange>) -> BoxFuture<'a, ExchangePlan>;
+
+    /// Rewrites a batch of the values at one place of a body by the code of the policy named in
+    /// [`Treatment::Transform`]. The batch's column means nothing.
+    fn transform_at<'a>(
+        &'a mut self,
+        policy: &'a str,
+        exchange: &'a Arc<Exchange>,
+        place: &'a str,
         batch: Batch,
     ) -> BoxFuture<'a, Result<Batch, Decision>>;
 }

@@ -7,6 +7,7 @@
 
 mod decision;
 mod evaluator;
+mod exchange;
 mod fault;
 mod glob;
 mod ids;
@@ -18,8 +19,9 @@ pub mod testing;
 mod treatment;
 mod verdict;
 
-pub use decision::{Decision, Failure, FailureKind, Mode, Opinion, combine};
+pub use decision::{Decision, Failure, FailureKind, HostCall, Mode, Opinion, combine};
 pub use evaluator::{Batch, BoxFuture, Classification, Evaluator, Opened, Plan, Policies};
+pub use exchange::{Body, Exchange, ExchangePlan, Header, Place, Response};
 pub use fault::Fault;
 pub use glob::{Glob, NameList};
 pub use ids::{DecisionId, Digest, Epoch, IdError, RequestId, SessionId};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    BaseColumn, Batch, BoxFuture, Classification, Decision, Digest, Epoch, Evaluator, Mode, Opened, Operation, Opinion,
-    Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, Verdict,
+    BaseColumn, Batch, BoxFuture, Classification, Decision, Digest, Epoch, Evaluator, Exchange, ExchangePlan, Mode,
+    Opened, Operation, Opinion, Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, Verdict,
 };
 
 type Judge = dyn Fn(&Operation) -> Verdict + Send + Sync;
@@ -106,6 +106,21 @@ impl Policies for FakePolicies {
     ) -> BoxFuture<'a, Result<Batch, Decision>> {
         Box::pin(async move { Ok(batch) })
     }
+
+    fn exchange<'a>(&'a mut self, _exchange: &'a Arc<Exchange>) -> BoxFuture<'a, ExchangePlan> {
+        let plan = ExchangePlan { decision: Decision::unbound(self.epoch), treatments: Vec::new() };
+        Box::pin(async move { plan })
+    }
+
+    fn transform_at<'a>(
+        &'a mut self,
+        _policy: &'a str,
+        _exchange: &'a Arc<Exchange>,
+        _place: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Batch, Decision>> {
+        Box::pin(async move { Ok(batch) })
+    }
 }
 
 /// An enforced opinion of a policy called `fake`.
@@ -120,5 +135,6 @@ pub fn opinion(verdict: Verdict) -> Opinion {
         findings: Vec::new(),
         failure: None,
         spent_ns: 0,
+        calls: Vec::new(),
     }
 }

@@ -481,5 +481,6 @@ fn host_opinion(verdict: Verdict, inference: &[ColumnUse]) -> Opinion {
         findings,
         failure: None,
         spent_ns: 0,
+        calls: Vec::new(),
     }
 }

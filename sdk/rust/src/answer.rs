@@ -2,7 +2,7 @@
 
 use crate::BaseColumn;
 use crate::{
-    Columns, Finding, Masker, Opinion, ResultColumn, ResultPlan, ResultShape, Severity, Terms, Treatment, Verdict,
+    Columns, ExchangePlan, Finding, Masker, Opinion, PlaceTreatment, ResultColumn, ResultPlan, ResultShape, Severity, Terms, Treatment, Verdict,
 };
 
 impl Finding {
@@ -47,6 +47,26 @@ impl ResultPlan {
     /// Allow, with these treatments.
     pub const fn allow(treatments: Vec<Treatment>) -> Self {
         Self { verdict: Verdict::Allow, findings: Vec::new(), treatments }
+    }
+}
+
+impl ExchangePlan {
+    /// Allow, with these treatments.
+    pub const fn allow(treatments: Vec<PlaceTreatment>) -> Self {
+        Self { verdict: Verdict::Allow, findings: Vec::new(), treatments }
+    }
+
+    /// Refuse it; the caller reads the message.
+    pub fn block(rule: &str, severity: Severity, message: impl Into<String>) -> Self {
+        let verdict = Verdict::Block(Finding::new(rule, severity, message));
+        Self { verdict, findings: Vec::new(), treatments: Vec::new() }
+    }
+}
+
+impl PlaceTreatment {
+    /// A treatment of all values at a place, such as `/entry/*/resource/name`.
+    pub fn new(place: impl Into<String>, treatment: Treatment) -> Self {
+        Self { place: place.into(), treatment }
     }
 }
 

@@ -6,7 +6,8 @@
 pub mod policy {
     wit_bindgen::generate!({
         path: "wit",
-        inline: "package grille:sdk; world sdk { include grille:policy/policy@0.1.0; import grille:policy/types@0.1.0; }",
+        inline: "package grille:sdk; world sdk { include grille:policy/policy@0.1.0; import grille:policy/types@0.1.0; \
+                 import grille:policy/sql-data@0.1.0; import grille:policy/http-data@0.1.0; }",
         pub_export_macro: true,
         export_macro_name: "export_lifecycle",
         generate_all,
@@ -67,5 +68,39 @@ hook!(
     sql_values,
     "export_sql_values",
     "package grille:sdk-sql-values; world sql-values-hook { export grille:policy/sql-values@0.1.0; }",
-    ["grille:policy/context@0.1.0": context, "grille:policy/sql-data@0.1.0": sql_data]
+    [
+        "grille:policy/types@0.1.0": types,
+        "grille:policy/context@0.1.0": context,
+        "grille:policy/sql-data@0.1.0": sql_data
+    ]
+);
+hook!(
+    http_request,
+    "export_http_request",
+    "package grille:sdk-http-request; world http-request-hook { export grille:policy/http-request@0.1.0; }",
+    [
+        "grille:policy/types@0.1.0": types,
+        "grille:policy/context@0.1.0": context,
+        "grille:policy/http-data@0.1.0": http_data
+    ]
+);
+hook!(
+    http_response,
+    "export_http_response",
+    "package grille:sdk-http-response; world http-response-hook { export grille:policy/http-response@0.1.0; }",
+    [
+        "grille:policy/types@0.1.0": types,
+        "grille:policy/context@0.1.0": context,
+        "grille:policy/http-data@0.1.0": http_data
+    ]
+);
+hook!(
+    http_values,
+    "export_http_values",
+    "package grille:sdk-http-values; world http-values-hook { export grille:policy/http-values@0.1.0; }",
+    [
+        "grille:policy/types@0.1.0": types,
+        "grille:policy/context@0.1.0": context,
+        "grille:policy/http-data@0.1.0": http_data
+    ]
 );

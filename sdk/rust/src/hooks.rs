@@ -1,4 +1,6 @@
-use crate::{Batch, Columns, Opinion, ResultPlan, ResultShape, Session, Settings, Statement, Treatment};
+use crate::{
+    Batch, Columns, Exchange, ExchangePlan, Opinion, ResultPlan, ResultShape, Session, Settings, Statement, Treatment,
+};
 
 /// What every policy is: made out of settings, once on each instance.
 pub trait Policy: Sized + 'static {
@@ -35,4 +37,22 @@ pub trait ResultHook: Policy {
 pub trait ValuesHook: Policy {
     /// As many values as came, rewritten.
     fn transform(&self, session: &Session, shape: &ResultShape, column: u32, values: Batch) -> Batch;
+}
+
+/// Judges HTTP requests. Export it as `http_request`.
+pub trait RequestHook: Policy {
+    /// Called before anything is forwarded.
+    fn request(&self, session: &Session, exchange: &Exchange) -> ExchangePlan;
+}
+
+/// Judges HTTP responses by their header. Export it as `http_response`.
+pub trait ResponseHook: Policy {
+    /// Called before the first byte of the body.
+    fn response(&self, session: &Session, exchange: &Exchange) -> ExchangePlan;
+}
+
+/// Rewrites values at places whose treatment is `transform`. Export it as `http_values`.
+pub trait HttpValuesHook: Policy {
+    /// As many values as came, rewritten.
+    fn transform_at(&self, session: &Session, exchange: &Exchange, place: &str, values: Batch) -> Batch;
 }

@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 use std::thread::LocalKey;
 
 use crate::bindings::policy::exports::grille::policy::lifecycle;
-use crate::bindings::{session, sql, sql_columns, sql_result, sql_values};
+use crate::bindings::{http_request, http_response, http_values, session, sql, sql_columns, sql_result, sql_values};
 use crate::{
-    Batch, Columns, ColumnsHook, OpenHook, Opinion, Policy, Problem, ResultHook, ResultPlan, ResultShape, Session,
-    Settings, SqlHook, Statement, Treatment, ValuesHook,
+    Batch, Columns, ColumnsHook, Exchange, ExchangePlan, HttpValuesHook, OpenHook, Opinion, Policy, Problem,
+    RequestHook, ResponseHook, ResultHook, ResultPlan, ResultShape, Session, Settings, SqlHook, Statement, Treatment,
+    ValuesHook,
 };
 
 /// A policy that has a place for its one value. [`export!`](crate::export) implements it.
@@ -79,6 +80,24 @@ impl<P: ValuesHook + Kept> sql_values::exports::grille::policy::sql_values::Gues
     }
 }
 
+impl<P: RequestHook + Kept> http_request::exports::grille::policy::http_request::Guest for Component<P> {
+    fn judge(session: &Session, exchange: &Exchange) -> ExchangePlan {
+        with::<P, _>(|policy| policy.request(session, exchange))
+    }
+}
+
+impl<P: ResponseHook + Kept> http_response::exports::grille::policy::http_response::Guest for Component<P> {
+    fn judge(session: &Session, exchange: &Exchange) -> ExchangePlan {
+        with::<P, _>(|policy| policy.response(session, exchange))
+    }
+}
+
+impl<P: HttpValuesHook + Kept> http_values::exports::grille::policy::http_values::Guest for Component<P> {
+    fn transform(session: &Session, exchange: &Exchange, place: String, values: Batch) -> Batch {
+        with::<P, _>(|policy| policy.transform_at(session, exchange, &place, values))
+    }
+}
+
 /// Makes a component of a policy: `export!(Guard: sql, sql_columns);` with the hooks that it implements.
 #[macro_export]
 macro_rules! export {
@@ -125,6 +144,21 @@ macro_rules! __export_hook {
     (sql_values $component:ident) => {
         const _: () = {
     $crate::bindings::sql_values::export_sql_values!($component with_types_in $crate::bindings::sql_values);
+        };
+    };
+    (http_request $component:ident) => {
+        const _: () = {
+    $crate::bindings::http_request::export_http_request!($component with_types_in $crate::bindings::http_request);
+        };
+    };
+    (http_response $component:ident) => {
+        const _: () = {
+    $crate::bindings::http_response::export_http_response!($component with_types_in $crate::bindings::http_response);
+        };
+    };
+    (http_values $component:ident) => {
+        const _: () = {
+    $crate::bindings::http_values::export_http_values!($component with_types_in $crate::bindings::http_values);
         };
     };
 }

@@ -1,0 +1,122 @@
+//! What the host keeps for policies and asks for them: counts, values, and services that the configuration names.
+
+mod counters;
+mod kv;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grille_policy::BoxFuture;
+use parking_lot::Mutex;
+
+pub(crate) use counters::Counters;
+pub(crate) use kv::Values;
+
+/// Services that policies may ask by name. The gateway knows how.
+pub trait Lookups: Send + Sync {
+    /// Whether the configuration names the service.
+    fn has(&self, name: &str) -> bool;
+
+    /// Asks it about a key, within its own time: at most `bytes_max` bytes, or none where it knows nothing of the key.
+    fn fetch<'a>(
+        &'a self,
+        name: &'a str,
+        key: &'a str,
+        bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, LookupError>>;
+}
+
+/// Why a service gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LookupError {
+    /// The answer is longer than allowed.
+    TooLarge,
+    /// It took too long.
+    Timeout,
+    /// It cannot be reached, or answered with an error.
+    Unavailable,
+}
+
+/// Where no lookups are configured.
+pub(crate) struct NoLookups;
+
+impl Lookups for NoLookups {
+    fn has(&self, _name: &str) -> bool {
+        false
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        _name: &'a str,
+        _key: &'a str,
+        _bytes_max: usize,
+    ) -> BoxFuture<'a, Result<Option<Vec<u8>>, LookupError>> {
+        Box::pin(async { Err(LookupError::Unavailable) })
+    }
+}
+
+/// The counts and values of one policy. They belong to its name, so that they outlive every swap.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) counters: Mutex<Counters>,
+    pub(crate) values: Mutex<Values>,
+}
+
+/// The states of all policies by name.
+#[derive(Default)]
+pub(crate) struct States(Mutex<HashMap<Arc<str>, Arc<State>>>);
+
+impl States {
+    pub(crate) fn of(&self, policy: &Arc<str>) -> Arc<State> {
+        Arc::clone(self.0.lock().entry(Arc::clone(policy)).or_default())
+    }
+}
+
+/// What a policy may use besides `log` and `detect`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Grants {
+    pub(crate) clock: bool,
+    pub(crate) counters: bool,
+    pub(crate) kv: bool,
+    /// The names of services.
+    pub(crate) lookups: Vec<Arc<str>>,
+}
+
+/// Longer than any service is waited for: the backstop behind the service's own time.
+pub(crate) const LOOKUP_TIME_MAX: Duration = Duration::from_secs(30);
+
+impl Grants {
+    /// Reads the configuration's words, or says what is wrong with each.
+    pub(crate) fn read(words: &[String], lookups: &dyn Lookups) -> Result<Self, Vec<String>> {
+        let (mut grants, mut wrong) = (Self::default(), Vec::new());
+        for word in words {
+            match word.as_str() {
+                // Always granted; naming them is no mistake.
+                "log" | "detect" => {}
+                "clock" => grants.clock = true,
+                "counters" => grants.counters = true,
+                "kv" => grants.kv = true,
+                other => match other.strip_prefix("lookup:") {
+                    Some(name) if lookups.has(name) => grants.lookups.push(name.into()),
+                    Some(name) => wrong.push(format!("grants: there is no [lookups.{name}]; add it or drop the grant")),
+                    None => wrong.push(format!(
+                        "grants: this host has no `{other}`; it has `clock`, `counters`, `kv` and `lookup:NAME`"
+                    )),
+                },
+            }
+        }
+        if wrong.is_empty() { Ok(grants) } else { Err(wrong) }
+    }
+
+    /// Whether an interface that a plugin imports answers; `log`, `detect` and the data always do.
+    pub(crate) fn has(&self, interface: &str) -> bool {
+        match interface {
+            "clock" => self.clock,
+            "counters" => self.counters,
+            "kv" => self.kv,
+            "lookup" => !self.lookups.is_empty(),
+            _ => true,
+        }
+    }
+}
