@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow, bail};
 use grille_config::{Config, Lock, Pin, Policy, Problem};
 use grille_ledger::PolicyInForce;
-use grille_plugin::{EngineConfig, Limits, LoadProblem, PluginHost, PolicyDescription, PolicySet, PolicySpec};
+use grille_plugin::{EngineConfig, Isolation, LoadProblem, PluginHost, PolicyDescription, PolicySet, PolicySpec};
 use grille_policy::NameList;
 
 /// Every policy of a set by name, as records name them.
@@ -119,7 +119,9 @@ fn specs<'a>(config: &'a Config, lock: &Lock) -> (Vec<PolicySpec>, Vec<&'a Polic
             roles: policy.roles.clone(),
             mode: locked.and_then(|locked| locked.mode).unwrap_or(policy.mode),
             on_failure_allow: policy.failure_allows,
-            limits: Limits { memory: policy.limits.memory, time: policy.limits.time },
+            memory: Some(policy.limits.memory),
+            time: Some(policy.limits.time),
+            isolation: Isolation::Session,
             grants: policy.grants.iter().map(ToString::to_string).collect(),
             settings: policy.settings.clone(),
         });

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use grille_plugin::{EngineConfig, Limits, PluginHost, PolicySpec};
+use grille_plugin::{EngineConfig, Isolation, PluginHost, PolicySpec};
 use grille_policy::{
     BaseColumn, Batch, Certainty, ColumnName, Evaluator, KeyKind, Mode, NameList, Operation, ResultColumn, ResultShape,
     SessionFacts, SessionId, Statement, StatementFacts, Subject, TransactionState,
@@ -99,7 +99,9 @@ fn spec(name: &str, plugin: &str, settings: Value) -> PolicySpec {
         roles: NameList::new(["*"]),
         mode: Mode::Enforce,
         on_failure_allow: false,
-        limits: Limits::default(),
+        memory: None,
+        time: None,
+        isolation: Isolation::Session,
         grants: Vec::new(),
         settings,
     }

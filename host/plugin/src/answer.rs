@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use grille_policy::{Batch, Finding, Masker, Severity, Terms, Treatment, Verdict};
+use grille_policy::{Batch, Finding, Masker, Place, Severity, Terms, Treatment, Verdict};
 
-use crate::bindings::exports::grille::policy::sql_values;
-use crate::bindings::grille::policy::types;
+use crate::bindings::grille::policy::{http_data, types};
 use crate::log::clean;
 
 /// What is wrong with an answer, for the operator.
@@ -113,15 +112,41 @@ pub(crate) fn treatments(
     if treatments.len() != columns {
         return nonsense(format!("{} treatments for {columns} columns", treatments.len()));
     }
-    let treatment = |treatment: types::Treatment| match treatment {
+    let hook = "sql-values";
+    treatments.into_iter().map(|given| treatment(given, hook, transformer)).collect()
+}
+
+fn treatment(given: types::Treatment, hook: &str, transformer: Option<&Arc<str>>) -> Checked<Treatment> {
+    match given {
         types::Treatment::Keep => Ok(Treatment::Keep),
         types::Treatment::Mask(named) => masker(&named).map(Treatment::Mask),
         types::Treatment::Transform => match transformer {
             Some(policy) => Ok(Treatment::Transform(Arc::clone(policy))),
-            None => nonsense("the treatment `transform`, but the plugin exports no `sql-values`"),
+            None => nonsense(format!("the treatment `transform`, but the plugin exports no `{hook}`")),
         },
+    }
+}
+
+const PLACES_MAX: usize = 256;
+const PLACE_MAX: usize = 1 << 10;
+
+/// Treatments of places in a body.
+pub(crate) fn places(
+    treatments: Vec<http_data::PlaceTreatment>,
+    transformer: Option<&Arc<str>>,
+) -> Checked<Vec<(Place, Treatment)>> {
+    if treatments.len() > PLACES_MAX {
+        return nonsense(format!("treatments for {} places, more than {PLACES_MAX}", treatments.len()));
+    }
+    let one = |one: http_data::PlaceTreatment| {
+        let place = one.place;
+        // RFC 6901: empty for the whole, else parts that each begin with a slash.
+        if place.len() > PLACE_MAX || !(place.is_empty() || place.starts_with('/')) {
+            return nonsense(format!("the place `{}`, which is no JSON pointer", clean(&place, CLASS_MAX)));
+        }
+        Ok((place.into(), treatment(one.treatment, "http-values", transformer)?))
     };
-    treatments.into_iter().map(treatment).collect()
+    treatments.into_iter().map(one).collect()
 }
 
 fn masker(named: &types::Masker) -> Checked<Masker> {
@@ -175,8 +200,8 @@ impl Parameters<'_> {
 }
 
 /// As many values as were asked about, each valid UTF-8.
-pub(crate) fn batch(batch: sql_values::Batch, column: u32, values: usize) -> Checked<Batch> {
-    let sql_values::Batch { blob, offsets, nulls } = batch;
+pub(crate) fn batch(batch: types::Batch, column: u32, values: usize) -> Checked<Batch> {
+    let types::Batch { blob, offsets, nulls } = batch;
     if offsets.len() != values + 1 {
         return nonsense(format!("{} offsets for {values} values", offsets.len()));
     }

@@ -1,8 +1,11 @@
 //! What a file says of itself before anything of it runs or is compiled.
 
 use grille_policy::Digest;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use wasmparser::{Encoding, Parser, Payload};
+
+use crate::wasi;
 
 /// The biggest component that was measured is 18 MB.
 pub(crate) const BYTES_MAX: u64 = 64 << 20;
@@ -14,44 +17,90 @@ const PACKAGE: &str = "grille:policy/";
 const MAJOR: u64 = 0;
 const MINOR: u64 = 1;
 /// Interfaces of the contract that hold types and handles, or that the host implements.
-const IMPORTS: [&str; 6] = ["types", "context", "sql-data", "log", "clock", "detect"];
-const HOOKS: [&str; 5] = ["session", "sql", "sql-columns", "sql-result", "sql-values"];
+const IMPORTS: [&str; 10] =
+    ["types", "context", "sql-data", "http-data", "log", "clock", "counters", "detect", "kv", "lookup"];
+const HOOKS: [&str; 8] =
+    ["session", "sql", "sql-columns", "sql-result", "sql-values", "http-request", "http-response", "http-values"];
 
 /// The section `grille:metadata`. Everything in it is a claim; what a component imports and exports is a fact.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(crate) struct Metadata {
-    pub(crate) name: Option<String>,
-    pub(crate) version: Option<String>,
-    pub(crate) hooks: Option<Vec<String>>,
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// What people call the plugin.
+    pub name: Option<String>,
+    /// Its version (semver).
+    pub version: Option<String>,
+    /// One sentence: what it is for.
+    pub description: Option<String>,
+    /// An SPDX expression.
+    pub licence: Option<String>,
+    /// The hooks that it exports. Must be what it does export.
+    pub hooks: Option<Vec<String>>,
+    /// Whether the same facts always come to the same answer, so that answers may be remembered.
     #[serde(default)]
-    pub(crate) stateless: bool,
+    pub stateless: bool,
+    /// What it wants to reach, and why.
+    #[serde(default)]
+    pub grants: Vec<Want>,
+    /// What it needs, where a policy's configuration says nothing.
+    #[serde(default)]
+    pub limits: WantedLimits,
+    /// The JSON Schema of its settings.
+    pub settings: Option<Value>,
+    /// The oldest host that it works with (semver).
+    pub minimum_host: Option<String>,
 }
 
-/// A component that was read whole.
-#[derive(Debug)]
-pub(crate) struct Artifact {
-    pub(crate) digest: Digest,
-    pub(crate) metadata: Metadata,
-    /// The names of the hooks that it exports, sorted.
-    pub(crate) hooks: Vec<&'static str>,
-    pub(crate) wants_clock: bool,
-    pub(crate) wants_detect: bool,
+/// A grant that a plugin asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// `clock`, `counters`, `kv` or `lookup:NAME`.
+    pub name: String,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// Limits that a plugin asks for, as the configuration writes them: `"64MiB"`, `"50ms"`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedLimits {
+    /// Memory of one instance.
+    pub memory: Option<String>,
+    /// Time of one call.
+    pub time: Option<String>,
+}
+
+/// A component that was read whole; nothing of it has run.
+#[derive(Debug, Clone, Serialize)]
+pub struct Artifact {
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// What it says of itself.
+    pub metadata: Metadata,
+    /// The hooks that it exports, sorted.
+    pub hooks: Vec<&'static str>,
+    /// The interfaces of the contract that it imports, sorted: what it can reach.
+    pub imports: Vec<String>,
+    /// What its language runtime imports of WASI. Stand-ins answer.
+    pub stand_ins: Vec<String>,
 }
 
 /// Where reading failed, and why in one line.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is no whole component.
+    #[error("{0}")]
     Parse(String),
+    /// What it says of itself is wrong.
+    #[error("{0}")]
     Metadata(String),
+    /// It imports or exports what it must not.
+    #[error("{0}")]
     Imports(String),
 }
 
 impl Artifact {
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+    /// Reads a file. Says in one line what is wrong with it and what to do.
+    pub fn read(bytes: &[u8]) -> Result<Self, Refusal> {
         let Outline { metadata, imports, exports } = outline(bytes)?;
-        let wants =
-            |interface| imports.iter().any(|import| of_contract(import).is_some_and(|(name, _)| name == interface));
-        let (wants_clock, wants_detect) = (wants("clock"), wants("detect"));
         imports.iter().try_for_each(|import| check_import(import)).map_err(Refusal::Imports)?;
         let hooks = hooks(&exports).map_err(Refusal::Imports)?;
         let metadata = match metadata {
@@ -69,8 +118,39 @@ impl Artifact {
                 )));
             }
         }
-        Ok(Self { digest: sha256(bytes), metadata, hooks, wants_clock, wants_detect })
+        check_minimum_host(&metadata)?;
+        let (ours, stand_ins): (Vec<String>, Vec<String>) =
+            imports.into_iter().partition(|import| of_contract(import).is_some());
+        let mut imports: Vec<String> =
+            ours.iter().filter_map(|import| of_contract(import)).map(|(interface, _)| interface.to_owned()).collect();
+        imports.sort_unstable();
+        Ok(Self { digest: sha256(bytes), metadata, hooks, imports, stand_ins })
     }
+
+    /// Whether it imports an interface of the contract.
+    pub(crate) fn wants(&self, interface: &str) -> bool {
+        self.imports.iter().any(|import| import == interface)
+    }
+}
+
+/// The version of this host that plugins ask about.
+const HOST: (u64, u64, u64) = (0, 1, 0);
+
+fn check_minimum_host(metadata: &Metadata) -> Result<(), Refusal> {
+    let Some(minimum) = &metadata.minimum_host else { return Ok(()) };
+    let mut parts = minimum.split('.').map(str::parse::<u64>);
+    let (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch)), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(Refusal::Metadata(format!("its minimum_host is `{minimum}`, which is no version such as 0.1.0")));
+    };
+    if (major, minor, patch) > HOST {
+        let (a, b, c) = HOST;
+        return Err(Refusal::Metadata(format!(
+            "it needs a host of version {minimum}; this is {a}.{b}.{c}: upgrade it"
+        )));
+    }
+    Ok(())
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Digest {
@@ -149,8 +229,11 @@ fn check_import(import: &str) -> Result<(), String> {
             "it imports {import}, which this host does not have; upgrade the host or build the plugin without it"
         ));
     }
+    if wasi::has_stand_in(import) {
+        return Ok(());
+    }
     let advice = if import.starts_with("wasi:") {
-        "policies have no WASI; build it for wasm32-unknown-unknown, or with your language's option to stub WASI"
+        "policies reach nothing outside; build it without, or with your language's option to stub WASI"
     } else {
         "policies reach nothing but grille:policy; remove it"
     };
@@ -208,13 +291,15 @@ mod tests {
         for (import, expected) in [
             ("grille:policy/log@0.1.0", ""),
             ("grille:policy/log@0.1.9", ""),
-            ("grille:policy/kv@0.1.1", "which this host does not have"),
+            ("grille:policy/kv@0.1.1", ""),
+            ("grille:policy/shell@0.1.1", "which this host does not have"),
             ("grille:policy/log@0.2.0", "upgrade the host"),
             ("grille:policy/log@1.0.0", "upgrade the host"),
             ("grille:policy/log@0.0.9", "rebuild it with a current SDK"),
             ("grille:policy/log@0.1.0-rc.1", "rebuild it"),
             ("grille:policy/log", "rebuild it"),
-            ("wasi:filesystem/types@0.2.9", "policies have no WASI"),
+            ("wasi:filesystem/types@0.2.9", ""),
+            ("wasi:http/types@0.2.9", "policies reach nothing outside"),
             ("evil:net/socket@1.0.0", "reach nothing but grille:policy"),
         ] {
             let said = check_import(import).err().unwrap_or_default();

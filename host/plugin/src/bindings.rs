@@ -5,7 +5,7 @@
 wasmtime::component::bindgen!({
     path: "../../wit",
     world: "grille:policy/all-hooks",
-    imports: { default: trappable },
+    imports: { "grille:policy/lookup.fetch": async | trappable, default: trappable },
     exports: { default: async },
     require_store_data_send: true,
     with: {
@@ -13,6 +13,7 @@ wasmtime::component::bindgen!({
         "grille:policy/sql-data.statement": crate::bindings::handles::StatementHandle,
         "grille:policy/sql-data.columns": crate::bindings::handles::ColumnsHandle,
         "grille:policy/sql-data.result-shape": crate::bindings::handles::ShapeHandle,
+        "grille:policy/http-data.exchange": crate::bindings::handles::ExchangeHandle,
     },
 });
 
@@ -22,4 +23,5 @@ pub mod handles {
     pub struct StatementHandle;
     pub struct ColumnsHandle;
     pub struct ShapeHandle;
+    pub struct ExchangeHandle;
 }

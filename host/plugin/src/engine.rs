@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
@@ -8,9 +9,11 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::cache::Cache;
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, MemoryBudget, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
+use crate::pool::Slots;
+use crate::services::{Lookups, NoLookups, States};
 
 /// How the engine is set up.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct EngineConfig {
     /// Where compiled components are kept. The directory is made private; without one, each start compiles anew.
     pub cache_dir: Option<PathBuf>,
@@ -18,11 +21,13 @@ pub struct EngineConfig {
     pub instances: u32,
     /// Bytes of memory of all guests together.
     pub memory: u64,
+    /// The services that policies may ask by name; none without.
+    pub lookups: Option<Arc<dyn Lookups>>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { cache_dir: None, instances: 4_096, memory: 4 << 30 }
+        Self { cache_dir: None, instances: 4_096, memory: 4 << 30, lookups: None }
     }
 }
 
@@ -33,9 +38,9 @@ pub enum EngineError {
     /// wasmtime does not take this machine or this configuration.
     #[error("set up the WebAssembly engine: {0}")]
     Engine(String),
-    /// The ticker's thread could not be started.
-    #[error("start the engine's clock")]
-    Ticker(#[source] std::io::Error),
+    /// A thread could not be started.
+    #[error("start the engine's clock and the thread that gives back idle instances")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The engine and what all guests share.
@@ -47,12 +52,21 @@ pub(crate) struct Shared {
     pub(crate) memory: Arc<MemoryBudget>,
     /// Built with the first plugin that imports `detect`: it takes tens of milliseconds.
     pub(crate) detector: OnceLock<Arc<Detector>>,
+    pub(crate) lookups: Arc<dyn Lookups>,
+    /// What policies keep, by their names.
+    pub(crate) states: States,
+    /// The instances that sessions keep between calls.
+    pub(crate) kept: Slots,
+    /// How many there may be.
+    instances: usize,
+    /// The next session's number, for breakers.
+    sessions: AtomicU64,
 }
 
 impl Shared {
     pub(crate) fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let engine = engine(config.instances)?;
-        start_ticker(&engine).map_err(EngineError::Ticker)?;
+        start_ticker(&engine).map_err(EngineError::Thread)?;
         let cache = config.cache_dir.and_then(|directory| Cache::open(directory, &engine));
         Ok(Self {
             engine,
@@ -60,7 +74,21 @@ impl Shared {
             slots: Arc::new(Semaphore::new(config.instances as usize)),
             memory: Arc::new(MemoryBudget::new(config.memory)),
             detector: OnceLock::new(),
+            lookups: config.lookups.unwrap_or_else(|| Arc::new(NoLookups)),
+            states: States::default(),
+            kept: Slots::default(),
+            instances: config.instances as usize,
+            sessions: AtomicU64::new(0),
         })
+    }
+
+    /// Whether there is room for instances that nobody waits for.
+    pub(crate) fn has_room(&self) -> bool {
+        self.slots.available_permits() > self.instances / 4
+    }
+
+    pub(crate) fn number_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Builds the detectors, unless they are there.

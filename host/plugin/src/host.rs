@@ -1,10 +1,8 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use grille_policy::{BoxFuture, Digest, Epoch, Evaluator, Mode, Opened, SessionFacts};
-use serde::Serialize;
 use tokio::sync::{Mutex, oneshot};
 use wasmtime::component::Linker;
 
@@ -12,14 +10,18 @@ use crate::engine::{EngineConfig, EngineError, Shared, one_line};
 use crate::guest::{self, Guest};
 use crate::load::{Known, PolicySpec, load_all};
 use crate::loaded::Loaded;
+use crate::pool;
 use crate::problem::{LoadProblem, Step};
 use crate::session;
+use crate::status::PolicyStatus;
 
 /// The policies in force, and the engine that runs them.
 pub struct PluginHost {
     shared: Arc<Shared>,
     linker: Arc<Linker<Guest>>,
     active: ArcSwap<Active>,
+    /// The sets that sessions are still on, oldest first.
+    epochs: parking_lot::Mutex<Vec<(Epoch, Weak<()>)>>,
     /// One load at a time: it compiles, and the machine has other work.
     loading: Mutex<()>,
 }
@@ -28,6 +30,8 @@ pub struct PluginHost {
 struct Active {
     epoch: Epoch,
     policies: Vec<Arc<Loaded>>,
+    /// Each open session holds one.
+    members: Arc<()>,
 }
 
 /// Policies that loaded and are ready to be put in force together.
@@ -40,11 +44,15 @@ impl PluginHost {
     pub fn new(config: EngineConfig) -> Result<Self, EngineError> {
         let shared = Shared::new(config)?;
         let linker = guest::linker(&shared.engine).map_err(|error| EngineError::Engine(one_line(&error)))?;
-        let active = Active { epoch: Epoch(0), policies: Vec::new() };
+        let shared = Arc::new(shared);
+        pool::start_sweeper(Arc::downgrade(&shared), |shared| &shared.kept).map_err(EngineError::Thread)?;
+        let members = Arc::new(());
+        let epochs = vec![(Epoch(0), Arc::downgrade(&members))];
         Ok(Self {
-            shared: Arc::new(shared),
+            shared,
             linker: Arc::new(linker),
-            active: ArcSwap::from_pointee(active),
+            active: ArcSwap::from_pointee(Active { epoch: Epoch(0), policies: Vec::new(), members }),
+            epochs: parking_lot::Mutex::new(epochs),
             loading: Mutex::new(()),
         })
     }
@@ -53,15 +61,13 @@ impl PluginHost {
     pub async fn load(&self, specs: Vec<PolicySpec>) -> Result<PolicySet, Vec<LoadProblem>> {
         let _turn = self.loading.lock().await;
         let (shared, linker) = (Arc::clone(&self.shared), Arc::clone(&self.linker));
-        let active = self.active.load_full();
-        let known: Known =
-            active.policies.iter().map(|policy| (policy.plugin.digest, Arc::clone(&policy.plugin))).collect();
+        let known = Known::new(&self.active.load_full().policies);
         let (answer, answered) = oneshot::channel();
         let work = move || {
             step_back();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
             let loaded = match runtime {
-                Ok(runtime) => runtime.block_on(load_all(&shared, &linker, &known, specs)),
+                Ok(runtime) => runtime.block_on(load_all(&shared, &linker, known, specs)),
                 Err(error) => Err(vec![not_loaded(&format!("start a runtime: {error}"))]),
             };
             // Nobody waits any more: the load is moot.
@@ -77,9 +83,25 @@ impl PluginHost {
     /// Puts a set in force, all of it at once. Sessions follow with their next operation; what is under way ends on the
     /// set that it began under.
     pub fn swap(&self, set: PolicySet) -> Epoch {
-        let before =
-            self.active.rcu(|active| Active { epoch: Epoch(active.epoch.0 + 1), policies: set.policies.clone() });
-        Epoch(before.epoch.0 + 1)
+        let members = Arc::new(());
+        let mut epochs = self.epochs.lock();
+        let before = self.active.load_full();
+        let epoch = Epoch(before.epoch.0 + 1);
+        epochs.retain(|(_, members)| members.strong_count() > 0);
+        epochs.push((epoch, Arc::downgrade(&members)));
+        self.active.store(Arc::new(Active { epoch, policies: set.policies, members }));
+        // Nobody opens a session under the old set any more; those that are open make what they need.
+        before.policies.iter().for_each(|policy| policy.shelf.clear());
+        epoch
+    }
+
+    /// How many sessions are on which set. Those on an old one follow with their next operation.
+    pub fn sessions(&self) -> Vec<(Epoch, usize)> {
+        let active = self.active.load();
+        let own = |epoch: Epoch| if epoch == active.epoch { 1 } else { 0 };
+        let epochs = self.epochs.lock();
+        let count = |(epoch, members): &(Epoch, Weak<()>)| (*epoch, members.strong_count().saturating_sub(own(*epoch)));
+        epochs.iter().map(count).filter(|(epoch, count)| *count > 0 || *epoch == active.epoch).collect()
     }
 
     /// What each policy in force is and has done, by name.
@@ -103,7 +125,7 @@ impl Evaluator for PluginHost {
     fn open(&self, session: Arc<SessionFacts>) -> BoxFuture<'_, Opened> {
         let active = self.active.load_full();
         let bound = active.policies.iter().filter(|policy| policy.binds(&session)).map(Arc::clone).collect();
-        Box::pin(session::open(Arc::clone(&self.shared), active.epoch, session, bound))
+        Box::pin(session::open(Arc::clone(&self.shared), active.epoch, session, bound, Arc::clone(&active.members)))
     }
 }
 
@@ -137,6 +159,8 @@ pub struct PolicyDescription {
     pub on_failure_allow: bool,
     /// The hooks that it exports.
     pub hooks: Vec<&'static str>,
+    /// What it may reach besides `log` and `detect`.
+    pub grants: Vec<String>,
 }
 
 impl PolicyDescription {
@@ -152,77 +176,7 @@ impl PolicyDescription {
             mode: policy.mode,
             on_failure_allow: policy.on_failure_allow,
             hooks: policy.plugin.hooks.clone(),
-        }
-    }
-}
-
-/// What a policy in force has done since it came into force.
-#[derive(Debug, Clone, Serialize)]
-pub struct PolicyStatus {
-    /// The policy's name.
-    pub policy: Arc<str>,
-    /// The plugin's name.
-    pub plugin: Arc<str>,
-    /// The plugin's version, where it says one.
-    pub version: Option<Arc<str>>,
-    /// SHA-256 of the component.
-    pub digest: Digest,
-    /// SHA-256 of the settings.
-    pub settings_digest: Digest,
-    /// Whether it acts.
-    pub mode: Mode,
-    /// Whether operations pass when it fails.
-    pub on_failure_allow: bool,
-    /// The hooks that it exports.
-    pub hooks: Vec<&'static str>,
-    /// The set in force.
-    pub epoch: Epoch,
-    /// Calls into the plugin.
-    pub calls: u64,
-    /// Answers that were remembered instead.
-    pub memoised: u64,
-    /// Verdicts by kind, remembered ones included.
-    pub allowed: u64,
-    /// See `allowed`.
-    pub reviewed: u64,
-    /// See `allowed`.
-    pub blocked: u64,
-    /// Calls without a usable answer.
-    pub failures: u64,
-    /// The median time of a call, in microseconds.
-    pub p50_us: f64,
-    /// The time that 99 of 100 calls stay below, in microseconds.
-    pub p99_us: f64,
-    /// Why it failed last.
-    pub last_error: Option<Arc<str>>,
-    /// The most memory that one instance has had, in bytes.
-    pub memory: u64,
-}
-
-impl PolicyStatus {
-    fn of(policy: &Loaded, epoch: Epoch) -> Self {
-        let stats = policy.stats.snapshot();
-        let micros = |time: Duration| time.as_nanos() as f64 / 1000.0;
-        Self {
-            policy: Arc::clone(&policy.name),
-            plugin: Arc::clone(policy.plugin_name()),
-            version: policy.plugin.version.clone(),
-            digest: policy.plugin.digest,
-            settings_digest: policy.settings_digest,
-            mode: policy.mode,
-            on_failure_allow: policy.on_failure_allow,
-            hooks: policy.plugin.hooks.clone(),
-            epoch,
-            calls: stats.calls,
-            memoised: stats.memoised,
-            allowed: stats.allowed,
-            reviewed: stats.reviewed,
-            blocked: stats.blocked,
-            failures: stats.failures,
-            p50_us: micros(stats.p50),
-            p99_us: micros(stats.p99),
-            last_error: stats.last_error,
-            memory: stats.memory,
+            grants: policy.grants.names(),
         }
     }
 }

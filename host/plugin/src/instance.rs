@@ -6,15 +6,22 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Store, Trap};
 
-use crate::bindings::exports::grille::policy::{lifecycle, session, sql, sql_columns, sql_result, sql_values};
+use crate::bindings::exports::grille::policy::{
+    http_request, http_response, http_values, lifecycle, session, sql, sql_columns, sql_result, sql_values,
+};
 use crate::bindings::handles::SessionHandle;
 use crate::engine::{Shared, one_line};
-use crate::guest::{Asked, Guest, Reads};
+use crate::guest::{Asked, Call, Guest, Trace};
 use crate::limits::{Limiter, Limits, Stopwatch, begin_call};
+use crate::loaded::Plugin;
 use crate::log::LogQuota;
+use crate::services::{Grants, State};
+use crate::wasi;
 
 /// How long a call waits for a slot when every instance is in use.
 const SLOT_PATIENCE: Duration = Duration::from_secs(1);
+/// An instance that was not needed for so long is taken from its session when there is no other.
+const IDLE_MIN: Duration = Duration::from_millis(100);
 /// What one call may bring back from a guest into the host. The default of wasmtime is 128 MiB.
 const RETURNED_BYTES_MAX: usize = 4 << 20;
 /// A line for the operator.
@@ -29,6 +36,9 @@ pub(crate) struct Linked {
     sql_columns: Option<sql_columns::GuestIndices>,
     sql_result: Option<sql_result::GuestIndices>,
     sql_values: Option<sql_values::GuestIndices>,
+    http_request: Option<http_request::GuestIndices>,
+    http_response: Option<http_response::GuestIndices>,
+    http_values: Option<http_values::GuestIndices>,
 }
 
 impl Linked {
@@ -42,6 +52,9 @@ impl Linked {
             sql_columns: has("sql-columns").then(|| sql_columns::GuestIndices::new(&pre)).transpose()?,
             sql_result: has("sql-result").then(|| sql_result::GuestIndices::new(&pre)).transpose()?,
             sql_values: has("sql-values").then(|| sql_values::GuestIndices::new(&pre)).transpose()?,
+            http_request: has("http-request").then(|| http_request::GuestIndices::new(&pre)).transpose()?,
+            http_response: has("http-response").then(|| http_response::GuestIndices::new(&pre)).transpose()?,
+            http_values: has("http-values").then(|| http_values::GuestIndices::new(&pre)).transpose()?,
             pre,
         })
     }
@@ -49,9 +62,10 @@ impl Linked {
 
 /// What an instance runs under.
 pub(crate) struct Terms<'a> {
-    pub(crate) linked: &'a Linked,
+    pub(crate) plugin: &'a Plugin,
     pub(crate) limits: Limits,
-    pub(crate) has_clock: bool,
+    pub(crate) grants: &'a Arc<Grants>,
+    pub(crate) state: &'a Arc<State>,
     pub(crate) log: &'a Arc<LogQuota>,
 }
 
@@ -64,6 +78,9 @@ pub(crate) struct Instance {
     pub(crate) sql_columns: Option<sql_columns::Guest>,
     pub(crate) sql_result: Option<sql_result::Guest>,
     pub(crate) sql_values: Option<sql_values::Guest>,
+    pub(crate) http_request: Option<http_request::Guest>,
+    pub(crate) http_response: Option<http_response::Guest>,
+    pub(crate) http_values: Option<http_values::Guest>,
     time: Duration,
     /// Given back with the instance.
     _slot: OwnedSemaphorePermit,
@@ -76,28 +93,26 @@ impl Instance {
         terms: &Terms<'_>,
         session: Option<Arc<SessionFacts>>,
     ) -> Result<Self, Failure> {
-        let slot = tokio::time::timeout(SLOT_PATIENCE, Arc::clone(&shared.slots).acquire_owned()).await;
-        let Ok(Ok(slot)) = slot else {
-            return Err(failure(FailureKind::Start, "all instances are in use; raise the number of instances"));
-        };
+        let slot = free_slot(shared).await?;
         let guest = Guest {
             limiter: Limiter::new(terms.limits.memory, Arc::clone(&shared.memory)),
             stopwatch: Stopwatch::new(),
             log: Arc::clone(terms.log),
-            has_clock: terms.has_clock,
+            grants: Arc::clone(terms.grants),
+            state: Arc::clone(terms.state),
+            lookups: Arc::clone(&shared.lookups),
             detector: shared.detector.get().map(Arc::clone),
-            scanned: 0,
             session,
-            asked: Asked::Nothing,
-            reads: Reads::default(),
-            lines: 0,
+            clockwork: wasi::clockwork(&terms.plugin.digest),
+            is_stateless: terms.plugin.is_stateless,
+            call: Call::default(),
         };
         let mut store = Store::new(&shared.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(RETURNED_BYTES_MAX);
         store.epoch_deadline_callback(|mut context| Ok(context.data_mut().stopwatch.tick()));
         begin(&mut store, Asked::Nothing, terms.limits.time.max(Limits::START_MIN));
-        let linked = terms.linked;
+        let linked = &terms.plugin.linked;
         let instance = match linked.pre.instantiate_async(&mut store).await {
             Ok(instance) => instance,
             Err(error) => {
@@ -123,6 +138,9 @@ impl Instance {
             sql_columns: load!(sql_columns),
             sql_result: load!(sql_result),
             sql_values: load!(sql_values),
+            http_request: load!(http_request),
+            http_response: load!(http_response),
+            http_values: load!(http_values),
             store,
             time: terms.limits.time,
             _slot: slot,
@@ -154,12 +172,30 @@ impl Instance {
         diagnose(&self.store, error)
     }
 
-    pub(crate) fn reads(&self) -> Reads {
-        self.store.data().reads
+    /// What the guest looked at in the call that ended.
+    pub(crate) fn take_trace(&mut self) -> Trace {
+        std::mem::take(&mut self.store.data_mut().call.trace)
+    }
+
+    /// Gives the instance to a session.
+    pub(crate) fn serve(&mut self, session: Arc<SessionFacts>) {
+        self.store.data_mut().session = Some(session);
     }
 
     pub(crate) fn memory(&self) -> u64 {
         self.store.data().limiter.used()
+    }
+}
+
+/// A place in the pool. Where all are taken, instances that their sessions have just not needed are given back.
+async fn free_slot(shared: &Shared) -> Result<OwnedSemaphorePermit, Failure> {
+    if let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() {
+        return Ok(slot);
+    }
+    shared.kept.sweep(IDLE_MIN);
+    match tokio::time::timeout(SLOT_PATIENCE, Arc::clone(&shared.slots).acquire_owned()).await {
+        Ok(Ok(slot)) => Ok(slot),
+        _ => Err(failure(FailureKind::Start, "all instances are in use; raise the number of instances")),
     }
 }
 
@@ -172,10 +208,7 @@ fn begin(store: &mut Store<Guest>, asked: Asked, time: Duration) {
     store.set_epoch_deadline(1);
     let guest = store.data_mut();
     begin_call(&mut guest.limiter, &mut guest.stopwatch, time);
-    guest.asked = asked;
-    guest.reads = Reads::default();
-    guest.lines = 0;
-    guest.scanned = 0;
+    guest.call = Call { asked, ..Call::default() };
 }
 
 /// What a call that ended in an error died of. A guest that was refused memory usually panics by itself, and one that

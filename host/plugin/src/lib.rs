@@ -6,33 +6,44 @@
 //! settings; on any problem nothing changes.
 //!
 //! An instance serves one session and one policy. It has a memory limit, a time limit, and no way out but the contract's
-//! imports. What it answers is checked like bytes of a stranger. Whatever goes wrong counts as a block that names the
-//! policy, and the next call finds a fresh instance.
+//! imports; of WASI there is only what a language runtime drags in, and nothing behind it. What a guest answers is
+//! checked like bytes of a stranger. Whatever goes wrong counts as a block that names the policy, and the next call finds
+//! a fresh instance; what goes wrong again and again is left alone for a while.
 //!
-//! What is deliberately not here: watching files (the gateway reloads), masking (a treatment is only named here),
-//! anything of PostgreSQL's wire, and WASI.
+//! What is deliberately not here: watching files (the gateway reloads), masking (a treatment is only named here), and
+//! anything of PostgreSQL's wire.
 
 mod answer;
 mod artifact;
 mod bindings;
 mod bound;
+mod breaker;
 mod cache;
 mod engine;
 mod guest;
 mod host;
 mod instance;
+mod isolation;
 mod limits;
 mod load;
 mod loaded;
 mod log;
 mod memo;
+mod pool;
 mod problem;
+mod services;
 mod session;
 mod settings;
 mod stats;
+mod status;
+mod wasi;
 
+pub use artifact::{Artifact, Metadata, Refusal, Want, WantedLimits};
 pub use engine::{EngineConfig, EngineError};
-pub use host::{PluginHost, PolicyDescription, PolicySet, PolicyStatus};
+pub use host::{PluginHost, PolicyDescription, PolicySet};
+pub use isolation::Isolation;
 pub use limits::Limits;
 pub use load::PolicySpec;
 pub use problem::{LoadProblem, Step};
+pub use services::{LookupError, Lookups};
+pub use status::PolicyStatus;

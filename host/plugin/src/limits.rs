@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::{ResourceLimiter, UpdateDeadline};
 
+use crate::artifact::WantedLimits;
+
 /// What one instance of a policy may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -21,6 +23,42 @@ impl Limits {
     pub const TIME_MIN: Duration = Duration::from_millis(4);
     /// What validating or configuring may take at least: the first call into an interpreter is slow.
     pub(crate) const START_MIN: Duration = Duration::from_secs(1);
+}
+
+impl Limits {
+    /// What a plugin's metadata ask for, such as `64MiB` and `50ms`; the host's own where they say nothing.
+    pub(crate) fn read(wanted: &WantedLimits) -> Result<Self, String> {
+        let host = Self::default();
+        let memory = match &wanted.memory {
+            None => host.memory,
+            Some(text) => number(text, "MiB")
+                .and_then(|number| number.checked_mul(1 << 20))
+                .ok_or_else(|| format!("its limits.memory is `{text}`, which is no size such as 64MiB"))?,
+        };
+        let time = match &wanted.time {
+            None => host.time,
+            Some(text) => number(text, "ms")
+                .map(Duration::from_millis)
+                .ok_or_else(|| format!("its limits.time is `{text}`, which is no time such as 50ms"))?,
+        };
+        Ok(Self { memory, time })
+    }
+
+    /// Why the host cannot keep them.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.memory > Self::MEMORY_MAX {
+            problems.push(format!("limits.memory: at most {} MiB", Self::MEMORY_MAX >> 20));
+        }
+        if self.time < Self::TIME_MIN {
+            problems.push(format!("limits.time: at least {} ms", Self::TIME_MIN.as_millis()));
+        }
+        problems
+    }
+}
+
+fn number(text: &str, unit: &str) -> Option<u64> {
+    text.strip_suffix(unit)?.trim().parse().ok()
 }
 
 impl Default for Limits {
@@ -147,6 +185,11 @@ impl Stopwatch {
 
     pub(crate) const fn has_exceeded(&self) -> bool {
         self.exceeded
+    }
+
+    /// The guest waited for the host for so long.
+    pub(crate) fn stand_still(&mut self, time: Duration) {
+        self.wall_max = self.wall_max.saturating_add(time);
     }
 
     /// A tick has passed while the guest ran: it yields to the other tasks of the thread, or is stopped.

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use grille_policy::{Digest, Failure, Mode, NameList, Protection};
 use serde_json::Value;
@@ -11,13 +12,15 @@ use wasmtime::component::{Component, Linker};
 use crate::artifact::{Artifact, BYTES_MAX, Refusal, sha256};
 use crate::engine::{Shared, one_line};
 use crate::guest::Guest;
-use crate::instance::{Instance, Linked, Terms};
+use crate::instance::{Instance, Linked};
+use crate::isolation::Isolation;
 use crate::limits::Limits;
-use crate::loaded::{Loaded, Plugin};
-use crate::log::LogQuota;
+use crate::loaded::{Loaded, Parts, Plugin};
 use crate::problem::{LoadProblem, Step};
+use crate::services::{Grants, Lookups};
 use crate::settings;
 use crate::stats::Stats;
+use crate::wasi;
 
 /// A policy as the configuration names it.
 #[derive(Debug, Clone)]
@@ -36,25 +39,47 @@ pub struct PolicySpec {
     pub mode: Mode,
     /// Whether an operation passes when it fails.
     pub on_failure_allow: bool,
-    /// What it may use.
-    pub limits: Limits,
+    /// Bytes of memory of one instance; none: what the plugin asks for, else 64 MiB.
+    pub memory: Option<u64>,
+    /// Time of one call; none: what the plugin asks for, else 50 ms.
+    pub time: Option<Duration>,
+    /// Whom an instance serves.
+    pub isolation: Isolation,
     /// What it may reach besides `log` and `detect`.
     pub grants: Vec<String>,
     /// A JSON object, or null.
     pub settings: Value,
 }
 
-/// Plugins that are compiled already, by digest.
-pub(crate) type Known = HashMap<Digest, Arc<Plugin>>;
+/// What is in force already and need not be made again.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// Compiled plugins.
+    pub(crate) plugins: HashMap<Digest, Arc<Plugin>>,
+    /// What policies have done, by name, component and settings.
+    pub(crate) stats: HashMap<(Arc<str>, Digest, Digest), Arc<Stats>>,
+}
+
+impl Known {
+    pub(crate) fn new(policies: &[Arc<Loaded>]) -> Self {
+        let stats = |policy: &Arc<Loaded>| {
+            let key = (Arc::clone(&policy.name), policy.plugin.digest, policy.settings_digest);
+            (key, Arc::clone(&policy.stats))
+        };
+        Self {
+            plugins: policies.iter().map(|policy| (policy.plugin.digest, Arc::clone(&policy.plugin))).collect(),
+            stats: policies.iter().map(stats).collect(),
+        }
+    }
+}
 
 /// Loads every policy, step by step, and says everything that is wrong.
 pub(crate) async fn load_all(
     shared: &Shared,
     linker: &Linker<Guest>,
-    known: &Known,
+    mut known: Known,
     specs: Vec<PolicySpec>,
 ) -> Result<Vec<Arc<Loaded>>, Vec<LoadProblem>> {
-    let mut known = known.clone();
     let mut policies: Vec<Arc<Loaded>> = Vec::with_capacity(specs.len());
     let mut problems = Vec::new();
     for spec in specs {
@@ -76,58 +101,97 @@ pub(crate) async fn load_all(
 type Wrong = Vec<(Step, String)>;
 
 async fn load(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: PolicySpec) -> Result<Loaded, Wrong> {
-    let has_clock = check_spec(&spec)?;
+    let grants = check_spec(&spec, &*shared.lookups)?;
     let plugin = plugin(shared, linker, known, &spec)?;
-    if plugin.wants_clock && !has_clock {
+    for import in plugin.artifact.imports.iter().filter(|import| !grants.has(import)) {
         let policy = &*spec.name;
-        tracing::warn!(policy, "the plugin imports `clock`, which the policy does not grant: it answers not-granted");
+        tracing::warn!(
+            policy,
+            "the plugin imports `{import}`, which the policy does not grant: it answers not-granted"
+        );
     }
     let protection = if plugin.has("sql-columns") { Some(protection(&spec)?) } else { None };
     let settings = settings::canonical(&spec.settings);
     let stem = spec.plugin.file_stem().map_or_else(|| "plugin".into(), |stem| stem.to_string_lossy());
-    let loaded = Loaded {
-        settings_digest: sha256(settings.as_bytes()),
+    check_schema(&plugin.artifact, &spec.settings)?;
+    let settings_digest = sha256(settings.as_bytes());
+    let stats = known.stats.get(&(Arc::clone(&spec.name), plugin.digest, settings_digest));
+    let loaded = Loaded::new(Parts {
+        stats: stats.map(Arc::clone).unwrap_or_default(),
+        settings_digest,
         settings: settings.into(),
         stem: stem.into(),
+        limits: limits(&spec, &plugin.artifact)?,
         plugin,
         protection,
-        log: Arc::new(LogQuota::new(Arc::clone(&spec.name))),
-        stats: Stats::default(),
-        classified: parking_lot::Mutex::default(),
+        grants: Arc::new(grants),
+        state: shared.states.of(&spec.name),
         name: spec.name,
         targets: spec.targets,
         roles: spec.roles,
         mode: spec.mode,
         on_failure_allow: spec.on_failure_allow,
-        limits: spec.limits,
-        has_clock,
-    };
+        isolation: spec.isolation,
+    });
     validate(shared, &loaded).await?;
-    let configured = loaded.start(shared, None).await;
-    configured.map_err(|failure| vec![(Step::Configure, start_problem(&failure))])?;
+    let configured = loaded.start(shared).await;
+    let first = configured.map_err(|failure| vec![(Step::Configure, start_problem(&failure))])?;
+    loaded.shelf.put(first);
     Ok(loaded)
 }
 
-/// What can be wrong before the file is read. Answers whether the clock is granted.
-fn check_spec(spec: &PolicySpec) -> Result<bool, Wrong> {
+/// The configuration's limits, else the plugin's, else the host's.
+fn limits(spec: &PolicySpec, artifact: &Artifact) -> Result<Limits, Wrong> {
+    let wanted = Limits::read(&artifact.metadata.limits).map_err(|message| vec![(Step::Metadata, message)])?;
+    let problems = wanted.problems();
+    if !problems.is_empty() {
+        return Err(problems.into_iter().map(|problem| (Step::Metadata, format!("its {problem}"))).collect());
+    }
+    Ok(Limits { memory: spec.memory.unwrap_or(wanted.memory), time: spec.time.unwrap_or(wanted.time) })
+}
+
+/// The settings against the plugin's own JSON Schema, before any of its code sees them. The keys that are the host's
+/// are in every first-party schema, and are checked by the host besides.
+fn check_schema(artifact: &Artifact, settings: &Value) -> Result<(), Wrong> {
+    let Some(schema) = &artifact.metadata.settings else { return Ok(()) };
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| vec![(Step::Metadata, format!("its settings' JSON Schema is wrong: {error}"))])?;
+    let empty = Value::Object(serde_json::Map::new());
+    let settings = if settings.is_null() { &empty } else { settings };
+    let problems: Wrong = validator
+        .iter_errors(settings)
+        .take(PROBLEMS_MAX)
+        .map(|error| (Step::Settings, crate::log::clean(&schema_problem(&error, schema), PROBLEM_MAX)))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn schema_problem(error: &jsonschema::ValidationError<'_>, schema: &Value) -> String {
+    let place = error.instance_path().to_string();
+    if let jsonschema::error::ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+        let known = schema.get("properties").and_then(Value::as_object).filter(|_| place.is_empty());
+        let known: Vec<&str> = known.map(|known| known.keys().map(String::as_str).collect()).unwrap_or_default();
+        let names = unexpected.join("`, `");
+        return format!("settings{place}: `{names}` is unknown; known are `{}`", known.join("`, `"));
+    }
+    format!("settings{place}: {error}")
+}
+
+/// What can be wrong before the file is read.
+fn check_spec(spec: &PolicySpec, lookups: &dyn Lookups) -> Result<Grants, Wrong> {
     let mut wrong = Vec::new();
-    for grant in &spec.grants {
-        // `log` and `detect` are always granted; naming them is no mistake.
-        if !matches!(grant.as_str(), "clock" | "log" | "detect") {
-            wrong.push(format!("grants: this host has no `{grant}`; it has `clock`"));
-        }
-    }
-    if spec.limits.memory > Limits::MEMORY_MAX {
-        wrong.push(format!("limits.memory: at most {} MiB", Limits::MEMORY_MAX >> 20));
-    }
-    if spec.limits.time < Limits::TIME_MIN {
-        wrong.push(format!("limits.time: at least {} ms", Limits::TIME_MIN.as_millis()));
-    }
+    let grants = Grants::read(&spec.grants, lookups).unwrap_or_else(|words| {
+        wrong.extend(words);
+        Grants::default()
+    });
+    let host = Limits::default();
+    let asked = Limits { memory: spec.memory.unwrap_or(host.memory), time: spec.time.unwrap_or(host.time) };
+    wrong.extend(asked.problems());
     if !(spec.settings.is_object() || spec.settings.is_null()) {
         wrong.push("settings: must be a table".to_owned());
     }
     if wrong.is_empty() {
-        return Ok(spec.grants.iter().any(|grant| grant == "clock"));
+        return Ok(grants);
     }
     Err(wrong.into_iter().map(|message| (Step::Spec, message)).collect())
 }
@@ -148,30 +212,47 @@ fn plugin(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: &Pol
             format!("its digest is {digest}, but {pin} is pinned; promote the new one or restore the old file");
         return Err(wrong(Step::Digest, message));
     }
-    if let Some(plugin) = known.get(&digest) {
+    if let Some(plugin) = known.plugins.get(&digest) {
         return Ok(Arc::clone(plugin));
     }
-    if artifact.wants_detect {
+    if artifact.wants("detect") {
         shared.prepare_detector().map_err(|error| wrong(Step::Link, error.to_string()))?;
     }
     let component = compile(shared, &digest, &bytes).map_err(|message| wrong(Step::Compile, message))?;
-    let linked = linker.instantiate_pre(&component).and_then(|pre| Linked::new(pre, &artifact.hooks));
+    let linked = link(linker, &component, &artifact, shared);
     let linked = linked.map_err(|error| {
         let advice = "build it against the wit/ of this host";
         wrong(Step::Link, format!("it does not fit grille:policy 0.1 ({}); {advice}", one_line(&error)))
     })?;
     let plugin = Arc::new(Plugin {
         digest,
-        name: artifact.metadata.name.map(Into::into),
-        version: artifact.metadata.version.map(Into::into),
-        hooks: artifact.hooks,
+        name: artifact.metadata.name.as_deref().map(Into::into),
+        version: artifact.metadata.version.as_deref().map(Into::into),
+        hooks: artifact.hooks.clone(),
         is_stateless: artifact.metadata.stateless,
-        wants_clock: artifact.wants_clock,
+        artifact,
         linked,
         bytes: bytes.into(),
     });
-    known.insert(digest, Arc::clone(&plugin));
+    known.plugins.insert(digest, Arc::clone(&plugin));
     Ok(plugin)
+}
+
+/// Stand-ins are added to a linker of the component's own: nobody else may find them there.
+fn link(
+    linker: &Linker<Guest>,
+    component: &Component,
+    artifact: &Artifact,
+    shared: &Shared,
+) -> wasmtime::Result<Linked> {
+    let pre = if artifact.stand_ins.is_empty() {
+        linker.instantiate_pre(component)?
+    } else {
+        let mut own = linker.clone();
+        wasi::stand_in(&mut own, component, &shared.engine)?;
+        own.instantiate_pre(component)?
+    };
+    Linked::new(pre, &artifact.hooks)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
@@ -211,8 +292,8 @@ fn protection(spec: &PolicySpec) -> Result<Protection, Wrong> {
 
 /// The plugin's own check, on an instance of its own without grants.
 async fn validate(shared: &Shared, loaded: &Loaded) -> Result<(), Wrong> {
-    let terms = Terms { linked: &loaded.plugin.linked, limits: loaded.limits, has_clock: false, log: &loaded.log };
-    let problems = match Instance::start(shared, &terms, None).await {
+    let none = Arc::new(Grants::default());
+    let problems = match Instance::start(shared, &loaded.terms(&none), None).await {
         Ok(mut instance) => instance.validate(&loaded.settings).await,
         // Nothing of it has run: its types are not those of the contract, or its memory is over the limit from the start.
         Err(failure) => return Err(vec![(Step::Link, start_problem(&failure))]),

@@ -1,14 +1,21 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use grille_policy::{
     BaseColumn, Digest, Failure, Finding, Mode, NameList, Opinion, Protection, SessionFacts, Treatment, Verdict,
 };
 use parking_lot::Mutex;
 
+use crate::artifact::Artifact;
+use crate::breaker::Breaker;
 use crate::engine::Shared;
 use crate::instance::{Instance, Linked, Terms};
+use crate::isolation::Isolation;
 use crate::limits::Limits;
 use crate::log::LogQuota;
+use crate::memo::Memo;
+use crate::pool::{Shelf, WARM};
+use crate::services::{Grants, State};
 use crate::stats::Stats;
 
 /// A component in memory, whichever policies use it.
@@ -18,7 +25,7 @@ pub(crate) struct Plugin {
     pub(crate) version: Option<Arc<str>>,
     pub(crate) hooks: Vec<&'static str>,
     pub(crate) is_stateless: bool,
-    pub(crate) wants_clock: bool,
+    pub(crate) artifact: Artifact,
     pub(crate) linked: Linked,
     /// The file as it was, for the ledger.
     pub(crate) bytes: Arc<[u8]>,
@@ -41,14 +48,60 @@ pub(crate) struct Loaded {
     pub(crate) mode: Mode,
     pub(crate) on_failure_allow: bool,
     pub(crate) limits: Limits,
-    pub(crate) has_clock: bool,
+    pub(crate) isolation: Isolation,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) state: Arc<State>,
     pub(crate) settings: Arc<str>,
     pub(crate) settings_digest: Digest,
     /// How it guards masked sessions; none for a policy that protects no columns.
     pub(crate) protection: Option<Protection>,
     pub(crate) log: Arc<LogQuota>,
-    pub(crate) stats: Stats,
+    /// Outlives a swap as long as component and settings stay the same.
+    pub(crate) stats: Arc<Stats>,
     pub(crate) classified: Mutex<Vec<Arc<Classified>>>,
+    pub(crate) memos: Memos,
+    /// Open while the policy fails in several sessions.
+    pub(crate) breaker: Breaker,
+    /// Configured instances that wait for a session; with `shared` isolation, for a call.
+    pub(crate) shelf: Shelf,
+    is_stocking: AtomicBool,
+}
+
+/// What a stateless policy said.
+#[derive(Default)]
+pub(crate) struct Memos {
+    pub(crate) open: Memo<Said>,
+    pub(crate) judge: Memo<Said>,
+    pub(crate) plan: Memo<(Said, Vec<Treatment>)>,
+}
+
+/// A verdict, and what was noticed.
+pub(crate) type Said = (Verdict, Vec<Finding>);
+
+impl Memos {
+    /// Whether the policy was seen to answer the same otherwise, though it says that it is stateless.
+    pub(crate) fn is_condemned(&self) -> bool {
+        self.open.is_condemned() || self.judge.is_condemned() || self.plan.is_condemned()
+    }
+}
+
+/// What a [`Loaded`] is made of.
+pub(crate) struct Parts {
+    pub(crate) name: Arc<str>,
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) stem: Arc<str>,
+    pub(crate) targets: NameList,
+    pub(crate) roles: NameList,
+    pub(crate) mode: Mode,
+    pub(crate) on_failure_allow: bool,
+    pub(crate) limits: Limits,
+    pub(crate) isolation: Isolation,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) state: Arc<State>,
+    pub(crate) settings: Arc<str>,
+    pub(crate) settings_digest: Digest,
+    pub(crate) protection: Option<Protection>,
+    pub(crate) stats: Arc<Stats>,
 }
 
 /// Columns that were classified without a look at who asked.
@@ -61,6 +114,49 @@ pub(crate) struct Classified {
 const CLASSIFIED_MAX: usize = 4;
 
 impl Loaded {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts {
+            name,
+            plugin,
+            stem,
+            targets,
+            roles,
+            mode,
+            on_failure_allow,
+            limits,
+            isolation,
+            grants,
+            state,
+            settings,
+            settings_digest,
+            protection,
+            stats,
+        } = parts;
+        Self {
+            log: Arc::new(LogQuota::new(Arc::clone(&name))),
+            name,
+            plugin,
+            stem,
+            targets,
+            roles,
+            mode,
+            on_failure_allow,
+            limits,
+            isolation,
+            grants,
+            state,
+            settings,
+            settings_digest,
+            protection,
+            stats,
+            classified: Mutex::default(),
+            memos: Memos::default(),
+            breaker: Breaker::default(),
+            shelf: Shelf::default(),
+            is_stocking: AtomicBool::new(false),
+        }
+    }
+
     /// Whether it binds a session: its target is listed, and at least one held role.
     pub(crate) fn binds(&self, session: &SessionFacts) -> bool {
         self.targets.contains(&session.target) && session.roles.iter().any(|role| self.roles.contains(role))
@@ -75,13 +171,46 @@ impl Loaded {
     }
 
     /// A fresh, configured instance.
-    pub(crate) async fn start(&self, shared: &Shared, session: Option<Arc<SessionFacts>>) -> Result<Instance, Failure> {
-        let terms =
-            Terms { linked: &self.plugin.linked, limits: self.limits, has_clock: self.has_clock, log: &self.log };
-        let mut instance = Instance::start(shared, &terms, session).await?;
+    pub(crate) async fn start(&self, shared: &Shared) -> Result<Instance, Failure> {
+        let mut instance = Instance::start(shared, &self.terms(&self.grants), None).await?;
         instance.configure(&self.settings).await?;
         self.stats.saw_memory(instance.memory());
         Ok(instance)
+    }
+
+    /// What an instance runs under, with these grants.
+    pub(crate) fn terms<'a>(&'a self, grants: &'a Arc<Grants>) -> Terms<'a> {
+        Terms { plugin: &self.plugin, limits: self.limits, grants, state: &self.state, log: &self.log }
+    }
+
+    /// An instance that has served nobody yet: a warm one if there is one. Others are made meanwhile.
+    pub(crate) async fn unused(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Instance, Failure> {
+        let warm = self.shelf.take();
+        if self.isolation != Isolation::Shared {
+            self.stock(shared);
+        }
+        match warm {
+            Some(instance) => Ok(instance),
+            None => self.start(shared).await,
+        }
+    }
+
+    /// Makes warm instances until there are enough, in the background. Failing to is no failure: whoever needs an
+    /// instance makes one and learns why.
+    pub(crate) fn stock(self: &Arc<Self>, shared: &Arc<Shared>) {
+        if self.shelf.len() >= WARM || self.is_stocking.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (policy, shared) = (Arc::clone(self), Arc::clone(shared));
+        tokio::spawn(async move {
+            while policy.shelf.len() < WARM && shared.has_room() {
+                match policy.start(&shared).await {
+                    Ok(instance) => policy.shelf.put(instance),
+                    Err(_) => break,
+                }
+            }
+            policy.is_stocking.store(false, Ordering::Release);
+        });
     }
 
     /// What the policy said.
@@ -95,6 +224,7 @@ impl Loaded {
             findings,
             failure: None,
             spent_ns,
+            calls: Vec::new(),
         }
     }
 

@@ -109,6 +109,13 @@ impl Grants {
         if wrong.is_empty() { Ok(grants) } else { Err(wrong) }
     }
 
+    /// In the configuration's words, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let simple = [("clock", self.clock), ("counters", self.counters), ("kv", self.kv)];
+        let simple = simple.into_iter().filter(|(_, granted)| *granted).map(|(name, _)| name.to_owned());
+        simple.chain(self.lookups.iter().map(|name| format!("lookup:{name}"))).collect()
+    }
+
     /// Whether an interface that a plugin imports answers; `log`, `detect` and the data always do.
     pub(crate) fn has(&self, interface: &str) -> bool {
         match interface {
@@ -119,4 +126,10 @@ impl Grants {
             _ => true,
         }
     }
+}
+
+/// Bytes in JSON.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

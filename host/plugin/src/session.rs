@@ -1,8 +1,9 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use grille_policy::{
-    BaseColumn, Batch, BoxFuture, Classification, Decision, Epoch, Masker, Opened, Operation, Opinion, Plan, Policies,
-    Protection, ResultShape, SessionFacts, Treatment, join,
+    BaseColumn, Batch, BoxFuture, Classification, Decision, Epoch, Exchange, ExchangePlan, Masker, Opened, Operation,
+    Opinion, Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, join,
 };
 
 use crate::bound::Bound;
@@ -15,6 +16,8 @@ struct SessionPolicies {
     bound: Vec<Bound>,
     protection: Option<Protection>,
     judges: bool,
+    /// Counts the session among those of its epoch.
+    _member: Arc<()>,
 }
 
 /// Binds the policies and asks those that judge openings.
@@ -23,6 +26,7 @@ pub(crate) async fn open(
     epoch: Epoch,
     session: Arc<SessionFacts>,
     policies: Vec<Arc<Loaded>>,
+    member: Arc<()>,
 ) -> Opened {
     let protections =
         policies.iter().filter(|policy| policy.is_enforced()).filter_map(|policy| policy.protection.as_ref());
@@ -36,7 +40,7 @@ pub(crate) async fn open(
     for policy in bound.iter_mut().filter(|policy| policy.has("session")) {
         opinions.push(policy.open().await);
     }
-    let policies = SessionPolicies { epoch, bound, protection, judges };
+    let policies = SessionPolicies { epoch, bound, protection, judges, _member: member };
     Opened { decision: Decision::new(epoch, opinions), policies: Box::new(policies) }
 }
 
@@ -111,6 +115,42 @@ impl Policies for SessionPolicies {
             let refuse = |opinion: Opinion| Decision::new(epoch, vec![opinion]);
             match self.bound.iter_mut().find(|bound| bound.name() == policy && bound.has("sql-values")) {
                 Some(bound) => bound.transform(shape, batch).await.map_err(refuse),
+                None => Err(refuse(Bound::absent(policy))),
+            }
+        })
+    }
+
+    fn exchange<'a>(&'a mut self, exchange: &'a Arc<Exchange>) -> BoxFuture<'a, ExchangePlan> {
+        Box::pin(async move {
+            let hook = if exchange.response.is_some() { "http-response" } else { "http-request" };
+            let (mut opinions, mut treatments) = (Vec::new(), BTreeMap::new());
+            for policy in self.bound.iter_mut().filter(|policy| policy.has(hook)) {
+                let (opinion, found) = policy.exchange(hook, exchange).await;
+                if policy.is_enforced() {
+                    for (place, treatment) in found.unwrap_or_default() {
+                        let joined = treatments.entry(place).or_insert(Treatment::Keep);
+                        *joined = join(joined, &treatment);
+                    }
+                }
+                opinions.push(opinion);
+            }
+            let decision = Decision::new(self.epoch, opinions);
+            ExchangePlan { decision, treatments: treatments.into_iter().collect() }
+        })
+    }
+
+    fn transform_at<'a>(
+        &'a mut self,
+        policy: &'a str,
+        exchange: &'a Arc<Exchange>,
+        place: &'a str,
+        batch: Batch,
+    ) -> BoxFuture<'a, Result<Batch, Decision>> {
+        Box::pin(async move {
+            let epoch = self.epoch;
+            let refuse = |opinion: Opinion| Decision::new(epoch, vec![opinion]);
+            match self.bound.iter_mut().find(|bound| bound.name() == policy && bound.has("http-values")) {
+                Some(bound) => bound.transform_at(exchange, place, batch).await.map_err(refuse),
                 None => Err(refuse(Bound::absent(policy))),
             }
         })

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use grille_policy::Opinion;
+use grille_policy::{FailureKind, Opinion};
 use parking_lot::Mutex;
 
 /// What a policy has done since it came into force.
@@ -12,6 +12,8 @@ pub(crate) struct Stats {
     memoised: AtomicU64,
     verdicts: [AtomicU64; 3],
     failures: AtomicU64,
+    /// By [`FailureKind`].
+    kinds: [AtomicU64; 6],
     memory: AtomicU64,
     times: Times,
     last_error: Mutex<Option<Arc<str>>>,
@@ -29,9 +31,17 @@ impl Stats {
             self.memoised.fetch_add(1, Ordering::Relaxed);
         }
         if let Some(failure) = &opinion.failure {
+            self.kinds[failure.kind as usize].fetch_add(1, Ordering::Relaxed);
             self.failures.fetch_add(1, Ordering::Relaxed);
-            *self.last_error.lock() = Some(Arc::clone(&failure.message));
+            // A pause is no news: what led to it is.
+            if failure.kind != FailureKind::Breaker {
+                *self.last_error.lock() = Some(Arc::clone(&failure.message));
+            }
         }
+    }
+
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        self.last_error.lock().clone()
     }
 
     pub(crate) fn saw_memory(&self, bytes: u64) {
@@ -47,6 +57,7 @@ impl Stats {
             reviewed: read(&self.verdicts[1]),
             blocked: read(&self.verdicts[2]),
             failures: read(&self.failures),
+            kinds: KINDS.map(|kind| (kind, read(&self.kinds[kind as usize]))),
             p50: self.times.quantile(0.50),
             p99: self.times.quantile(0.99),
             memory: read(&self.memory),
@@ -55,6 +66,15 @@ impl Stats {
     }
 }
 
+const KINDS: [FailureKind; 6] = [
+    FailureKind::Trap,
+    FailureKind::Timeout,
+    FailureKind::Memory,
+    FailureKind::Nonsense,
+    FailureKind::Start,
+    FailureKind::Breaker,
+];
+
 pub(crate) struct Snapshot {
     pub(crate) calls: u64,
     pub(crate) memoised: u64,
@@ -62,6 +82,7 @@ pub(crate) struct Snapshot {
     pub(crate) reviewed: u64,
     pub(crate) blocked: u64,
     pub(crate) failures: u64,
+    pub(crate) kinds: [(FailureKind, u64); 6],
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) memory: u64,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
     BaseColumn, Batch, BoxFuture, Classification, Decision, Digest, Epoch, Evaluator, Exchange, ExchangePlan, Mode,
-    Opened, Operation, Opinion, Plan, Policies, Protection, ResultShape, SessionFacts, Treatment, Verdict,
+    Opened, Operation, Opinion, Plan, Policies, Protection, ResultShape, SessionFacts, SessionId, Subject, Treatment,
+    Verdict,
 };
 
 type Judge = dyn Fn(&Operation) -> Verdict + Send + Sync;
@@ -136,5 +137,31 @@ pub fn opinion(verdict: Verdict) -> Opinion {
         failure: None,
         spent_ns: 0,
         calls: Vec::new(),
+    }
+}
+
+/// A session of an analyst on the target `clinic`.
+#[must_use]
+pub fn session() -> SessionFacts {
+    let subject = Subject {
+        provider: "corp".into(),
+        issuer: "https://id.example.org".into(),
+        sub: "u-1".into(),
+        name: "Ann".into(),
+        groups: vec!["data-analysts".into()],
+        actors: Vec::new(),
+        expires_at: 1_800_000_000,
+        claims: r#"{"sub":"u-1"}"#.into(),
+    };
+    SessionFacts {
+        id: SessionId::mint(1_795_000_000_000, 7),
+        subject: Arc::new(subject),
+        target: "clinic".into(),
+        protocol: "postgres".into(),
+        roles: vec!["analyst".into()],
+        listener: "pg".into(),
+        peer: "127.0.0.1:5555".into(),
+        client: "psql".into(),
+        tls: None,
     }
 }

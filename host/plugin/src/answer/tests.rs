@@ -43,7 +43,7 @@ fn every_masker_is_known_by_its_name_and_nothing_else_is() {
 #[test]
 fn a_batch_must_be_whole() {
     let batch_of = |blob: &[u8], offsets: &[u32], nulls: &[u8]| {
-        let answer = sql_values::Batch { blob: blob.to_vec(), offsets: offsets.to_vec(), nulls: nulls.to_vec() };
+        let answer = types::Batch { blob: blob.to_vec(), offsets: offsets.to_vec(), nulls: nulls.to_vec() };
         batch(answer, 0, 2).is_ok()
     };
     type Case = (&'static [u8], &'static [u32], &'static [u8], bool);

@@ -114,7 +114,11 @@ mod tests {
         assert_eq!(take(10, 1_000), Ok(true));
         assert_eq!(counters.take("slow".into(), 1, 1, 1, start), Ok(true));
         assert_eq!(counters.take("slow".into(), 1, 1, 1, start + SECOND * 59), Ok(false));
-        assert_eq!(counters.take("slow".into(), 1, 1, 1, start + SECOND * 61), Ok(true), "asking in vain loses nothing");
+        assert_eq!(
+            counters.take("slow".into(), 1, 1, 1, start + SECOND * 61),
+            Ok(true),
+            "asking in vain loses nothing"
+        );
     }
 
     #[test]

@@ -112,24 +112,47 @@ async fn a_fresh_instance_is_told_of_the_session_again() {
 async fn what_a_stateless_policy_said_is_remembered_as_far_as_it_looked() {
     let host = host_with(vec![probe(json!({"judge": "by-text"}))]).await;
     let mut policies = analyst(&host).await;
-    let calls = statement("calls");
-    for _ in 0..3 {
-        assert_eq!(said(&decide(&mut policies, &calls).await), "block calls: 2", "the opening, and once more");
+    // Asked once, and then for the samples: the first, second and fourth answer out of memory are checked.
+    for _ in 0..6 {
+        assert_eq!(said(&decide(&mut policies, &statement("block")).await), "block asked: asked to block");
     }
-    // The same text under other facts is another statement.
-    assert_eq!(said(&decide(&mut policies, &statement("calls")).await), "block calls: 3");
+    let counts = |host: &grille_plugin::PluginHost| (host.status()[0].calls, host.status()[0].memoised);
+    assert_eq!(counts(&host), (1 + 1 + 3, 2), "the opening, the question, three samples");
+    // Another session shares what was said, unless what the policy looked at is other there.
+    let mut other = analyst(&host).await;
+    assert!(said(&decide(&mut other, &statement("block")).await).starts_with("block"));
+    assert_eq!(counts(&host).0, 5 + 1, "its opening is a sample");
     // A parameter counts where it was read.
-    let first = with_parameter(&statement("parameter"), "a");
-    assert_eq!(said(&decide(&mut policies, &first).await), "block parameter: 4 Some([97])");
-    assert_eq!(said(&decide(&mut policies, &first).await), "block parameter: 4 Some([97])");
-    assert_eq!(said(&decide(&mut policies, &with_parameter(&first, "b")).await), "block parameter: 5 Some([98])");
+    for value in ["a", "b", "a"] {
+        let read = with_parameter(&statement("parameter"), value);
+        let expected = format!("Some([{}])", value.as_bytes()[0]);
+        assert!(said(&decide(&mut policies, &read).await).ends_with(&expected), "{value}");
+    }
     // What may answer differently each time is never remembered.
-    let clock = statement("clock");
-    decide(&mut policies, &clock).await;
-    decide(&mut policies, &clock).await;
+    let before = counts(&host);
+    decide(&mut policies, &statement("clock")).await;
+    decide(&mut policies, &statement("clock")).await;
+    assert_eq!(counts(&host), (before.0 + 2, before.1));
     let status = &host.status()[0];
-    assert_eq!((status.calls, status.memoised, status.blocked), (7, 3, 9), "{status:?}");
     assert!(status.p50_us > 0.0 && status.p99_us >= status.p50_us && status.memory > 0 && status.failures == 0);
+    assert!(!status.broke_its_word);
+}
+
+#[tokio::test]
+async fn a_policy_that_lies_about_keeping_no_state_is_found_out() {
+    let host = host_with(vec![probe(json!({"judge": "by-text"}))]).await;
+    let mut policies = analyst(&host).await;
+    // It counts its calls, which a fresh instance begins anew.
+    decide(&mut policies, &statement("first")).await;
+    assert_eq!(said(&decide(&mut policies, &statement("lie")).await), "block lie: 3");
+    assert!(!host.status()[0].broke_its_word);
+    assert!(said(&decide(&mut policies, &statement("lie")).await).starts_with("block lie"));
+    assert!(host.status()[0].broke_its_word, "the first answer out of memory is a sample");
+    let remembered = host.status()[0].memoised;
+    for _ in 0..10 {
+        decide(&mut policies, &statement("lie")).await;
+    }
+    assert_eq!(host.status()[0].memoised, remembered, "nothing it says is remembered any more");
 }
 
 #[tokio::test]

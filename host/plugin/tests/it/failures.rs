@@ -155,13 +155,12 @@ async fn a_failing_opening_refuses_the_session() {
 
 #[tokio::test]
 async fn a_small_memory_limit_is_kept() {
-    let small = Limits { memory: 8 << 20, ..Limits::default() };
-    let host = host_with(vec![PolicySpec { limits: small, ..probe(json!({"judge": "by-text"})) }]).await;
+    let host = host_with(vec![PolicySpec { memory: Some(8 << 20), ..probe(json!({"judge": "by-text"})) }]).await;
     let mut policies = analyst(&host).await;
     assert!(said(&decide(&mut policies, &statement("eat")).await).contains("memory limit"));
     assert_eq!(said(&decide(&mut policies, &statement("fine")).await), "allow");
     let seen = host.status()[0].memory;
-    assert!(seen > 0 && seen <= small.memory, "{seen}");
+    assert!(seen > 0 && seen <= 8 << 20, "{seen}");
 }
 
 #[tokio::test]

@@ -48,7 +48,7 @@ async fn sql_guard_refuses_what_destroys_and_holds_what_changes_every_row() {
         assert!(said(&decision).starts_with(expected), "{}", said(&decision));
     }
     let found = problems(vec![spec("guard", &component("sql-guard"), json!({"profile": "strict"}))]).await;
-    assert!(found[0].message.starts_with("settings/profile: `profile` is `strict`"), "{found:?}");
+    assert!(found[0].message.starts_with("settings/profile: \"strict\" is not one of \"standard\""), "{found:?}");
 }
 
 #[tokio::test]
@@ -85,9 +85,9 @@ async fn phi_masks_a_clinic() {
         ]
     );
     for (settings, expected) in [
-        (json!({"profile": "safeharbor"}), "did you mean `safe-harbor`?"),
+        (json!({"profile": "safeharbor"}), "settings/profile: \"safeharbor\" is not one of \"safe-harbor\""),
         (json!({"columns": ["ssn"]}), "settings/columns/0: `ssn` must have three parts"),
-        (json!({"colums": []}), "did you mean `columns`?"),
+        (json!({"colums": []}), "settings: `colums` is unknown; known are `columns`, "),
     ] {
         let found = problems(vec![spec("phi", &component("phi"), settings)]).await;
         assert!(found.len() == 1 && found[0].message.contains(expected), "{found:?}");

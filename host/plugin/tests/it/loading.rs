@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use grille_plugin::{EngineConfig, Limits, PluginHost, PolicySpec, Step};
+use grille_plugin::{EngineConfig, PluginHost, PolicySpec, Step};
 use grille_policy::{Digest, Evaluator};
 use serde_json::{Value, json};
 
@@ -52,9 +52,9 @@ async fn what_cannot_load_says_why_in_one_line() {
         (put("core.wasm", &wat("(module)")), Step::Parse, "the file is a core module, not a component"),
         (put("no-policy.wasm", &wat("(component)")), Step::Imports, "it does not export grille:policy/lifecycle"),
         (
-            put("files.wasm", &import("wasi:filesystem/types@0.2.9")),
+            put("http.wasm", &import("wasi:http/types@0.2.9")),
             Step::Imports,
-            "it imports wasi:filesystem/types@0.2.9, which is forbidden: policies have no WASI",
+            "it imports wasi:http/types@0.2.9, which is forbidden: policies reach nothing outside",
         ),
         (
             put("net.wasm", &import("evil:net/socket@1.0.0")),
@@ -62,7 +62,11 @@ async fn what_cannot_load_says_why_in_one_line() {
             "it imports evil:net/socket@1.0.0, which is forbidden",
         ),
         (put("newer.wasm", &import("grille:policy/log@0.2.0")), Step::Imports, "upgrade the host"),
-        (put("unknown.wasm", &import("grille:policy/lookup@0.1.3")), Step::Imports, "which this host does not have"),
+        (
+            put("unknown.wasm", &import("grille:policy/shell-data@0.1.3")),
+            Step::Imports,
+            "which this host does not have",
+        ),
         (put("two.wasm", &[good.clone(), metadata(&json!({}))].concat()), Step::Metadata, "two sections"),
     ] {
         let found = problems(vec![spec("guard", &plugin, Value::Null)]).await;
@@ -121,9 +125,18 @@ async fn metadata_are_claims_that_must_match_the_facts() {
         (
             metadata(&json!({"hooks": ["sql"]})),
             Step::Metadata,
-            "declare the hooks [sql] but it exports [session, sql, ",
+            "declare the hooks [sql] but it exports [http-request, ",
         ),
         (metadata(&json!({"hooks": 7})), Step::Metadata, "is unreadable"),
+        (metadata(&json!({"minimum_host": "9.0.0"})), Step::Metadata, "it needs a host of version 9.0.0"),
+        (metadata(&json!({"limits": {"memory": "1GiB"}})), Step::Metadata, "its limits.memory is `1GiB`"),
+        (metadata(&json!({"limits": {"time": "1ms"}})), Step::Metadata, "its limits.time: at least 4 ms"),
+        (metadata(&json!({"settings": {"type": 7}})), Step::Metadata, "JSON Schema is wrong"),
+        (
+            metadata(&json!({"settings": {"required": ["unit"]}})),
+            Step::Settings,
+            "settings: \"unit\" is a required property",
+        ),
         (metadata(&json!({"x": "y".repeat(70_000)})), Step::Metadata, "exceeds 64 KiB"),
     ] {
         let path = file(directory.path(), "claims.wasm", &[bare, &section].concat());
@@ -148,8 +161,9 @@ async fn every_problem_of_every_policy_is_said_at_once() {
         named("b", json!({"inference": "sometimes"})),
         named("b2", json!({"configure": "trap"})),
         PolicySpec {
-            grants: vec!["kv".into()],
-            limits: Limits { memory: 1 << 40, time: Duration::ZERO },
+            grants: vec!["files".into(), "lookup:phone-book".into()],
+            memory: Some(1 << 40),
+            time: Some(Duration::ZERO),
             ..named("c", json!({}))
         },
         PolicySpec { pin: Some(Digest([7; 32])), ..named("d", json!({})) },
@@ -164,7 +178,8 @@ async fn every_problem_of_every_policy_is_said_at_once() {
         ("policy \"a\": settings/colour: `colour` is not", Step::Settings),
         ("policy \"b\": settings/inference: must be one of \"record\", \"refuse\", not \"sometimes\"", Step::Settings),
         ("policy \"b2\": the plugin could not be started: it trapped", Step::Settings),
-        ("policy \"c\": grants: this host has no `kv`; it has `clock`", Step::Spec),
+        ("policy \"c\": grants: this host has no `files`; it has `clock`", Step::Spec),
+        ("policy \"c\": grants: there is no [lookups.phone-book]; add it or drop the grant", Step::Spec),
         ("policy \"c\": limits.memory: at most 256 MiB", Step::Spec),
         ("policy \"c\": limits.time: at least 4 ms", Step::Spec),
         ("is pinned; promote the new one or restore the old file", Step::Digest),
@@ -173,7 +188,7 @@ async fn every_problem_of_every_policy_is_said_at_once() {
     ] {
         assert!(said.iter().any(|(said, at)| said.contains(expected) && *at == step), "{expected} in {said:#?}");
     }
-    assert_eq!(said.len(), 10, "{said:#?}");
+    assert_eq!(said.len(), 11, "{said:#?}");
 }
 
 #[tokio::test]

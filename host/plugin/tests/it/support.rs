@@ -1,11 +1,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use grille_plugin::{EngineConfig, Limits, LoadProblem, PluginHost, PolicySpec};
+use grille_plugin::{EngineConfig, Isolation, LoadProblem, PluginHost, PolicySpec};
 use grille_policy::{
     BaseColumn, Certainty, ColumnName, Decision, Evaluator, KeyKind, Mode, NameList, Opened, Operation, Parameter,
-    Policies, ResultColumn, ResultShape, SessionFacts, SessionId, Statement, StatementFacts, Subject, TransactionState,
-    Verdict,
+    Policies, ResultColumn, ResultShape, SessionFacts, Statement, StatementFacts, TransactionState, Verdict, testing,
 };
 use serde_json::Value;
 
@@ -25,7 +24,9 @@ pub(crate) fn spec(name: &str, plugin: &Path, settings: Value) -> PolicySpec {
         roles: NameList::new(["*", "!dba"]),
         mode: Mode::Enforce,
         on_failure_allow: false,
-        limits: Limits::default(),
+        memory: None,
+        time: None,
+        isolation: Isolation::Session,
         grants: Vec::new(),
         settings,
     }
@@ -66,27 +67,8 @@ pub(crate) async fn problems(specs: Vec<PolicySpec>) -> Vec<LoadProblem> {
 }
 
 pub(crate) fn session(roles: &[&str]) -> Arc<SessionFacts> {
-    let subject = Subject {
-        provider: "corp".into(),
-        issuer: "https://id.example.org".into(),
-        sub: "u-1".into(),
-        name: "Ann".into(),
-        groups: vec!["data-analysts".into()],
-        actors: Vec::new(),
-        expires_at: 1_800_000_000,
-        claims: r#"{"sub":"u-1"}"#.into(),
-    };
-    Arc::new(SessionFacts {
-        id: SessionId::mint(1_795_000_000_000, 7),
-        subject: Arc::new(subject),
-        target: "clinic".into(),
-        protocol: "postgres".into(),
-        roles: roles.iter().map(|role| (*role).into()).collect(),
-        listener: "pg".into(),
-        peer: "127.0.0.1:5555".into(),
-        client: "psql".into(),
-        tls: None,
-    })
+    let roles = roles.iter().map(|role| (*role).into()).collect();
+    Arc::new(SessionFacts { roles, ..testing::session() })
 }
 
 /// The policies that bind an analyst.

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 
 use grille_sdk::{
-    Batch, Columns, ColumnsHook, Finding, Masker, OpenHook, Opinion, Policy, ResultHook, ResultPlan, ResultShape,
-    Session, Settings, Severity, SqlHook, Statement, Treatment, ValuesHook, clock, detect, log,
+    Batch, Columns, ColumnsHook, Exchange, ExchangePlan, Finding, HttpValuesHook, Masker, OpenHook, Opinion,
+    PlaceTreatment, Policy, RequestHook, ResponseHook, ResultHook, ResultPlan, ResultShape, Session, Settings, Severity,
+    SqlHook, Statement, Treatment, ValuesHook, clock, counters, detect, kv, log, lookup,
 };
 
 struct Probe {
@@ -113,6 +114,32 @@ impl ValuesHook for Probe {
     }
 }
 
+impl RequestHook for Probe {
+    fn request(&self, session: &Session, exchange: &Exchange) -> ExchangePlan {
+        let opinion = self.opinion(&self.judge, session, None);
+        let places = match self.plan.as_str() {
+            "bad-place" => vec![PlaceTreatment::new("name", Treatment::redact())],
+            "many-places" => (0..257).map(|n| PlaceTreatment::new(format!("/{n}"), Treatment::redact())).collect(),
+            "transform" => vec![PlaceTreatment::new("/name", Treatment::Transform)],
+            _ => vec![PlaceTreatment::new(exchange.path(), Treatment::redact())],
+        };
+        ExchangePlan { verdict: opinion.verdict, findings: opinion.findings, treatments: places }
+    }
+}
+
+impl ResponseHook for Probe {
+    fn response(&self, session: &Session, exchange: &Exchange) -> ExchangePlan {
+        self.request(session, exchange)
+    }
+}
+
+impl HttpValuesHook for Probe {
+    fn transform_at(&self, _session: &Session, _exchange: &Exchange, _place: &str, mut values: Batch) -> Batch {
+        values.blob.make_ascii_uppercase();
+        values
+    }
+}
+
 impl Probe {
     fn opinion(&self, does: &str, session: &Session, statement: Option<&Statement>) -> Opinion {
         self.calls.set(self.calls.get() + 1);
@@ -136,6 +163,29 @@ impl Probe {
                 Ok(ms) => Opinion::block("clock", Severity::Info, format!("granted {}", ms > 1_700_000_000_000)),
                 Err(error) => Opinion::block("clock", Severity::Info, format!("{error:?}")),
             },
+            "count" => {
+                let added = counters::add("n", 1, 60_000);
+                let taken = counters::take("b", 1, 2, 1);
+                Opinion::block("count", Severity::Info, format!("{added:?} {taken:?}"))
+            }
+            "count-much" => {
+                let errors = (0..1_002).filter(|_| counters::add("n", 1, 60_000).is_err()).count();
+                Opinion::block("count", Severity::Info, errors.to_string())
+            }
+            "keep" => {
+                let before = kv::get("k");
+                let set = kv::set("k", b"v", None);
+                let large = kv::set("large", &vec![0; (64 << 10) + 1], None);
+                Opinion::block("keep", Severity::Info, format!("{before:?} {set:?} {:?} {large:?}", kv::get("k")))
+            }
+            "look-up" => Opinion::block("look-up", Severity::Info, format!("{:?}", lookup::fetch("directory", "a/b"))),
+            "lie" => Opinion::block("lie", Severity::Info, self.calls.get().to_string()),
+            "trap-on-drop" => {
+                if statement.is_some_and(|statement| statement.has_kind("DROP")) {
+                    panic!("asked to");
+                }
+                Opinion::allow()
+            }
             "detect" => {
                 let said = detect::scan(&["nothing".to_owned(), "SSN 123-45-6789, é 123-45-6789".to_owned()]);
                 let hits = said.map(|hits| {
@@ -213,4 +263,6 @@ fn garbage() -> String {
     unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe, 0x41]) }
 }
 
-grille_sdk::export!(Probe: session, sql, sql_columns, sql_result, sql_values);
+grille_sdk::export!(
+    Probe: session, sql, sql_columns, sql_result, sql_values, http_request, http_response, http_values
+);
