@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use grille_policy::{Failure, FailureKind, SessionFacts};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Store, Trap};
 
@@ -189,13 +190,19 @@ impl Instance {
 
 /// A place in the pool. Where all are taken, instances that their sessions have just not needed are given back.
 async fn free_slot(shared: &Shared) -> Result<OwnedSemaphorePermit, Failure> {
-    if let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() {
-        return Ok(slot);
-    }
-    shared.kept.sweep(IDLE_MIN);
-    match tokio::time::timeout(SLOT_PATIENCE, Arc::clone(&shared.slots).acquire_owned()).await {
-        Ok(Ok(slot)) => Ok(slot),
-        _ => Err(failure(FailureKind::Start, "all instances are in use; raise the number of instances")),
+    let deadline = Instant::now() + SLOT_PATIENCE;
+    loop {
+        if let Ok(slot) = Arc::clone(&shared.slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        let is_freed = shared.kept.sweep(IDLE_MIN) > 0;
+        let patience = if is_freed { Duration::ZERO } else { IDLE_MIN };
+        if let Ok(Ok(slot)) = tokio::time::timeout(patience, Arc::clone(&shared.slots).acquire_owned()).await {
+            return Ok(slot);
+        }
+        if Instant::now() >= deadline {
+            return Err(failure(FailureKind::Start, "all instances are in use; raise the number of instances"));
+        }
     }
 }
 

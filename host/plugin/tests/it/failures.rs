@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use grille_plugin::{Limits, PolicySpec};
-use grille_policy::{Batch, Evaluator, FailureKind, Masker, Treatment, Verdict};
+use grille_policy::{Batch, Decision, Evaluator, FailureKind, Masker, Treatment, Verdict};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -10,11 +10,14 @@ use crate::support::{
 };
 
 /// What goes wrong in a call, as which failure it shows, and what the operator reads.
-const STATEMENTS: [(&str, FailureKind, &str); 9] = [
+const STATEMENTS: [(&str, FailureKind, &str); 12] = [
     ("trap", FailureKind::Trap, "unreachable"),
     ("spin", FailureKind::Timeout, "limits.time"),
     ("eat", FailureKind::Memory, "limits.memory"),
+    ("grow", FailureKind::Memory, "limits.memory"),
     ("recurse", FailureKind::Trap, "out of bounds"),
+    ("ask-forever", FailureKind::Timeout, "limits.time"),
+    ("two-gigabytes", FailureKind::Nonsense, "out of bounds"),
     ("no-rule", FailureKind::Nonsense, "a finding whose rule has no name"),
     ("long", FailureKind::Nonsense, "a finding's message of 100000 bytes"),
     ("bad-utf8", FailureKind::Nonsense, "utf-8"),
@@ -45,7 +48,7 @@ async fn every_failure_blocks_names_its_cause_and_leaves_no_trace() {
         let status = host.status();
         assert_eq!(status[0].last_error.as_deref(), Some(&*failure.message), "{text}");
     }
-    assert_eq!(host.status()[0].failures, 8);
+    assert_eq!(host.status()[0].failures, 11);
 }
 
 #[tokio::test]
@@ -154,6 +157,50 @@ async fn a_failing_opening_refuses_the_session() {
 }
 
 #[tokio::test]
+async fn a_leak_ends_at_the_limit_and_begins_anew() {
+    let host = host_with(vec![probe(json!({"judge": "by-text"}))]).await;
+    let mut policies = analyst(&host).await;
+    let mut said_so = Vec::new();
+    for _ in 0..40 {
+        let decision = decide(&mut policies, &statement("leak")).await;
+        said_so.push(decision.opinions[0].failure.as_ref().map(|failure| failure.kind));
+    }
+    let failures = said_so.iter().flatten().count();
+    assert!(failures >= 2 && said_so.iter().flatten().all(|kind| *kind == FailureKind::Memory), "{said_so:?}");
+    assert!(host.status()[0].memory <= 64 << 20);
+}
+
+#[tokio::test]
+async fn a_policy_that_fails_again_and_again_is_left_alone_for_a_while() {
+    let host = host_with(vec![probe(json!({"judge": "by-text"}))]).await;
+    let (mut one, mut two, mut three) = (analyst(&host).await, analyst(&host).await, analyst(&host).await);
+    let kind = |decision: &Decision| decision.opinions[0].failure.as_ref().map(|failure| failure.kind);
+    for _ in 0..5 {
+        assert_eq!(kind(&decide(&mut one, &statement("trap")).await), Some(FailureKind::Trap));
+    }
+    // The session that provoked it is refused without a call; others are served.
+    let paused = decide(&mut one, &statement("fine")).await;
+    assert_eq!(kind(&paused), Some(FailureKind::Breaker));
+    assert!(said(&paused).contains("it failed repeatedly and is paused"), "{}", said(&paused));
+    let cause = &paused.opinions[0].failure.as_ref().expect("it failed").message;
+    assert!(cause.contains("unreachable"), "it says what led to it: {cause}");
+    assert_eq!(said(&decide(&mut two, &statement("fine")).await), "allow");
+    assert_eq!(host.status()[0].paused_s, None);
+    // Failures in a row from several sessions pause it for all.
+    for _ in 0..3 {
+        decide(&mut two, &statement("trap")).await;
+        decide(&mut three, &statement("trap")).await;
+    }
+    assert_eq!(kind(&decide(&mut analyst(&host).await, &statement("fine2")).await), Some(FailureKind::Breaker));
+    assert!(host.status()[0].paused_s.is_some_and(|seconds| seconds <= 2));
+    // It is tried again, and works.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(said(&decide(&mut two, &statement("fine3")).await), "allow");
+    assert_eq!(host.status()[0].paused_s, None);
+    assert_eq!(said(&decide(&mut one, &statement("fine4")).await), "allow");
+}
+
+#[tokio::test]
 async fn a_small_memory_limit_is_kept() {
     let host = host_with(vec![PolicySpec { memory: Some(8 << 20), ..probe(json!({"judge": "by-text"})) }]).await;
     let mut policies = analyst(&host).await;
@@ -164,18 +211,41 @@ async fn a_small_memory_limit_is_kept() {
 }
 
 #[tokio::test]
-async fn when_every_instance_is_in_use_the_next_session_waits_and_is_refused() {
+async fn when_every_instance_is_at_work_the_next_call_waits_and_is_refused() {
     let host = host_of(1);
-    put_in_force(&host, vec![probe(json!({"judge": "by-text"}))]).await;
-    let first = opened(&host).await;
+    let slow = PolicySpec { time: Some(Duration::from_millis(1_500)), ..probe(json!({"judge": "by-text"})) };
+    put_in_force(&host, vec![slow]).await;
+    let mut busy = analyst(&host).await;
+    decide(&mut busy, &statement("fine")).await;
     let began = Instant::now();
-    let second = opened(&host).await;
+    let asked = statement("spin");
+    let spin = decide(&mut busy, &asked);
+    let beside = async {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        opened(&host).await
+    };
+    let (_, second) = tokio::join!(spin, beside);
     let failure = second.decision.opinions[0].failure.as_ref().expect("no instance is free");
     assert!(failure.kind == FailureKind::Start && failure.message.contains("all instances are in use"));
     assert!(began.elapsed() >= Duration::from_secs(1));
-    drop(first);
     drop(second);
     assert!(opened(&host).await.decision.opinions[0].failure.is_none(), "the slot came back");
+}
+
+#[tokio::test]
+async fn more_sessions_than_instances_share_them_in_turn() {
+    let host = host_of(4);
+    put_in_force(&host, vec![probe(json!({"judge": "by-text"}))]).await;
+    let mut sessions = Vec::new();
+    for n in 0..12 {
+        let mut policies = analyst(&host).await;
+        assert_eq!(said(&decide(&mut policies, &statement(&n.to_string())).await), "allow", "{n}");
+        sessions.push(policies);
+    }
+    // The first ones gave theirs to the last; they get others.
+    for (n, policies) in sessions.iter_mut().enumerate() {
+        assert_eq!(said(&decide(policies, &statement(&format!("again {n}"))).await), "allow", "{n}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 mod answers;
 mod failures;
 mod first_party;
+mod http;
 mod loading;
+mod services;
 mod support;
 mod swapping;

@@ -8,6 +8,10 @@ use grille_sdk::{
     SqlHook, Statement, Treatment, ValuesHook, clock, counters, detect, kv, log, lookup,
 };
 
+thread_local! {
+    static LEAKED: std::cell::RefCell<Vec<Vec<u8>>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
 struct Probe {
     open: String,
     judge: String,
@@ -23,6 +27,9 @@ impl Policy for Probe {
         match settings.text("configure").as_deref() {
             Some("spin") => spin(),
             Some("trap") => panic!("asked to"),
+            Some("slow") => (0..20_000_000u64).for_each(|n| {
+                std::hint::black_box(n);
+            }),
             Some("problem") => settings.problem("/configure", "asked to"),
             _ => {}
         }
@@ -179,6 +186,25 @@ impl Probe {
                 Opinion::block("keep", Severity::Info, format!("{before:?} {set:?} {:?} {large:?}", kv::get("k")))
             }
             "look-up" => Opinion::block("look-up", Severity::Info, format!("{:?}", lookup::fetch("directory", "a/b"))),
+            "two-gigabytes" => {
+                // SAFETY: it is not, on purpose: the host must not believe the length.
+                let text = unsafe { String::from_raw_parts(std::ptr::dangling_mut::<u8>(), 2 << 30, 2 << 30) };
+                Opinion::block("big", Severity::High, text)
+            }
+            "grow" => {
+                // Four gigabytes at once, and then as if they were there.
+                assert!(core::arch::wasm32::memory_grow(0, 65_000) != usize::MAX, "refused");
+                Opinion::allow()
+            }
+            "leak" => {
+                // Not remembered, because it looked at the clock.
+                let _when = clock::now_ms();
+                LEAKED.with_borrow_mut(|leaked| leaked.push(vec![1u8; 4 << 20]));
+                Opinion::block("leak", Severity::Info, LEAKED.with_borrow(Vec::len).to_string())
+            }
+            "ask-forever" => loop {
+                log::write(log::Level::Debug, "again");
+            },
             "lie" => Opinion::block("lie", Severity::Info, self.calls.get().to_string()),
             "trap-on-drop" => {
                 if statement.is_some_and(|statement| statement.has_kind("DROP")) {
@@ -195,6 +221,11 @@ impl Probe {
                 Opinion::block("detect", Severity::Info, format!("{hits:?} {too_much:?}"))
             }
             "calls" => Opinion::block("calls", Severity::Info, self.calls.get().to_string()),
+            // Not remembered, because it looked at the clock.
+            "count-calls" => {
+                let _when = clock::now_ms();
+                Opinion::block("calls", Severity::Info, self.calls.get().to_string())
+            }
             "parameter" => {
                 let value = statement.and_then(|statement| statement.parameter(0)).and_then(|value| value.value);
                 Opinion::block("parameter", Severity::Info, format!("{} {value:?}", self.calls.get()))
