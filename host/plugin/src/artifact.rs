@@ -1,7 +1,7 @@
 //! What a file says of itself before anything of it runs or is compiled.
 
 use grille_policy::Digest;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use wasmparser::{Encoding, Parser, Payload};
 
@@ -32,22 +32,28 @@ pub struct Metadata {
     /// One sentence: what it is for.
     pub description: Option<String>,
     /// An SPDX expression.
-    pub licence: Option<String>,
+    #[serde(alias = "licence")]
+    pub license: Option<String>,
     /// The hooks that it exports. Must be what it does export.
     pub hooks: Option<Vec<String>>,
     /// Whether the same facts always come to the same answer, so that answers may be remembered.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub stateless: bool,
     /// What it wants to reach, and why.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub grants: Vec<Want>,
     /// What it needs, where a policy's configuration says nothing.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub limits: WantedLimits,
     /// The JSON Schema of its settings.
     pub settings: Option<Value>,
     /// The oldest host that it works with (semver).
     pub minimum_host: Option<String>,
+}
+
+/// Tools write null for what a manifest does not say.
+fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// A grant that a plugin asks for.

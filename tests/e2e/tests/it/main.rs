@@ -4,4 +4,5 @@ mod crash;
 mod drivers;
 mod hostile;
 mod lifetime;
+mod swapping;
 mod tour;
