@@ -7,6 +7,7 @@ mod failures;
 mod first_party;
 mod http;
 mod loading;
+mod museum;
 mod services;
 mod support;
 mod swapping;

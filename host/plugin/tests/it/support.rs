@@ -43,8 +43,13 @@ pub(crate) fn host() -> PluginHost {
 }
 
 pub(crate) fn host_of(instances: u32) -> PluginHost {
+    PluginHost::new(EngineConfig { instances, ..engine() }).expect("an engine")
+}
+
+/// Python takes seconds to compile: what was compiled once is kept for all tests and runs.
+pub(crate) fn engine() -> EngineConfig {
     let cache_dir = Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
-    PluginHost::new(EngineConfig { cache_dir, instances, ..EngineConfig::default() }).expect("an engine")
+    EngineConfig { cache_dir, ..EngineConfig::default() }
 }
 
 /// A host with these policies in force.
