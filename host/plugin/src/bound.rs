@@ -38,6 +38,9 @@ pub(crate) struct Bound {
 /// Columns that cross in one call. A policy may spend 0.2 ms on each under the default limit of time.
 const COLUMNS_AT_ONCE: usize = 256;
 
+/// Values rewritten, or why they are not.
+type Rewritten = Result<Batch, Box<Opinion>>;
+
 /// Why a hook was not answered.
 enum Halt {
     Failed(Failure),
@@ -192,7 +195,7 @@ impl Bound {
     }
 
     /// Rewrites values of a result.
-    pub(crate) async fn transform(&mut self, shape: &ResultShape, batch: Batch) -> Result<Batch, Opinion> {
+    pub(crate) async fn transform(&mut self, shape: &ResultShape, batch: Batch) -> Rewritten {
         let began = Instant::now();
         let answer = match self.may_call(began) {
             Ok(()) => self.ask_values(shape, batch).await,
@@ -219,12 +222,7 @@ impl Bound {
     }
 
     /// Rewrites values of a body.
-    pub(crate) async fn transform_at(
-        &mut self,
-        exchange: &Arc<Exchange>,
-        place: &str,
-        batch: Batch,
-    ) -> Result<Batch, Opinion> {
+    pub(crate) async fn transform_at(&mut self, exchange: &Arc<Exchange>, place: &str, batch: Batch) -> Rewritten {
         let began = Instant::now();
         let answer = match self.may_call(began) {
             Ok(()) => self.ask_values_at(exchange, place, batch).await,
@@ -234,15 +232,15 @@ impl Bound {
     }
 
     /// Values that were to be rewritten and were not are never shown, whatever `on_failure` says of operations.
-    fn rewritten(&mut self, hook: &str, began: Instant, answer: Result<Batch, Halt>) -> Result<Batch, Opinion> {
+    fn rewritten(&mut self, hook: &str, began: Instant, answer: Result<Batch, Halt>) -> Rewritten {
         let (said, rewritten) = match answer {
             Ok(batch) => (Ok((Verdict::Allow, Vec::new())), Some(batch)),
             Err(halt) => (Err(halt), None),
         };
         let opinion = self.opinion(hook, began, said);
         rewritten.ok_or_else(|| match &opinion.failure {
-            Some(failure) => Opinion { verdict: failure.verdict(&self.policy.name), ..opinion },
-            None => opinion,
+            Some(failure) => Box::new(Opinion { verdict: failure.verdict(&self.policy.name), ..opinion }),
+            None => Box::new(opinion),
         })
     }
 
@@ -358,7 +356,7 @@ impl Bound {
     }
 
     /// An instance that knows the session: the session's own, or one that was used by nobody before.
-    async fn ready(&mut self, must_be_fresh: bool) -> Result<Instance, Halt> {
+    async fn ready(&self, must_be_fresh: bool) -> Result<Instance, Halt> {
         let used = if must_be_fresh {
             None
         } else if self.policy.isolation == Isolation::Shared {

@@ -130,12 +130,14 @@ fn base() -> Config {
 fn pool(instances: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     let scans = PoolingAllocationConfig::is_pagemap_scan_available();
-    // Most components are one module and two small ones of glue; a few language runtimes have dozens.
-    let many = instances.saturating_mul(4).max(CORE_INSTANCES_MAX as u32);
+    // Most components are one module and two small ones of glue; Python has 38. The number alone costs nothing, and
+    // tables cost address space: half a MiB each.
+    let core_instances = instances.saturating_mul(40).max(CORE_INSTANCES_MAX as u32);
+    let tables = instances.saturating_mul(4).max(TABLES_MAX as u32);
     pool.total_component_instances(instances)
-        .total_core_instances(many)
+        .total_core_instances(core_instances)
         .total_memories(instances)
-        .total_tables(many)
+        .total_tables(tables)
         // A store keeps the stack of its last call.
         .total_stacks(instances)
         .max_core_instances_per_component(CORE_INSTANCES_MAX as u32)

@@ -114,7 +114,7 @@ impl Policies for SessionPolicies {
             let epoch = self.epoch;
             let refuse = |opinion: Opinion| Decision::new(epoch, vec![opinion]);
             match self.bound.iter_mut().find(|bound| bound.name() == policy && bound.has("sql-values")) {
-                Some(bound) => bound.transform(shape, batch).await.map_err(refuse),
+                Some(bound) => bound.transform(shape, batch).await.map_err(|opinion| refuse(*opinion)),
                 None => Err(refuse(Bound::absent(policy))),
             }
         })
@@ -150,7 +150,7 @@ impl Policies for SessionPolicies {
             let epoch = self.epoch;
             let refuse = |opinion: Opinion| Decision::new(epoch, vec![opinion]);
             match self.bound.iter_mut().find(|bound| bound.name() == policy && bound.has("http-values")) {
-                Some(bound) => bound.transform_at(exchange, place, batch).await.map_err(refuse),
+                Some(bound) => bound.transform_at(exchange, place, batch).await.map_err(|opinion| refuse(*opinion)),
                 None => Err(refuse(Bound::absent(policy))),
             }
         })

@@ -126,6 +126,7 @@ fn define(place: &mut LinkerInstance<'_, Guest>, import: &str, name: &str, types
     let does = does(import, name);
     let called = format!("{import}#{name}");
     place.func_new(name, move |mut store, _, arguments, results| {
+        arguments.iter().try_for_each(|argument| give_back(&mut store, argument))?;
         for (result, wanted) in results.iter_mut().zip(&types) {
             *result = answer(&mut store, does, arguments, wanted).map_err(|error| match does {
                 Does::Traps(_) => error,
@@ -137,6 +138,21 @@ fn define(place: &mut LinkerInstance<'_, Guest>, import: &str, name: &str, types
             _ => Ok(()),
         }
     })
+}
+
+/// A handle that was lent with dynamic types is lent until somebody says otherwise.
+fn give_back(store: &mut StoreContextMut<'_, Guest>, argument: &Val) -> Result<()> {
+    match argument {
+        Val::Resource(handle) => {
+            if handle.owned() {
+                let clockwork = &mut store.data_mut().clockwork;
+                clockwork.handles = clockwork.handles.saturating_sub(1);
+            }
+            Resource::<Nothing>::try_from_resource_any(*handle, store).map(drop)
+        }
+        Val::List(list) => list.iter().try_for_each(|argument| give_back(store, argument)),
+        _ => Ok(()),
+    }
 }
 
 fn answer(store: &mut StoreContextMut<'_, Guest>, does: Does, arguments: &[Val], wanted: &Type) -> Result<Val> {
@@ -200,7 +216,7 @@ fn inert(store: &mut StoreContextMut<'_, Guest>, wanted: &Type) -> Result<Val> {
         Type::Variant(variant) => {
             // Streams end with `closed`, which is the last case and the only one without a payload.
             let cases: Vec<_> = variant.cases().collect();
-            let empty = cases.iter().find(|case| case.ty.is_none()).or(cases.first());
+            let empty = cases.iter().find(|case| case.ty.is_none()).or_else(|| cases.first());
             let case = empty.ok_or_else(|| format_err!("a variant without cases"))?;
             let payload = case.ty.as_ref().map(|payload| inert(store, payload)).transpose()?;
             Val::Variant(case.name.to_owned(), payload.map(Box::new))

@@ -6,15 +6,8 @@ use std::path::Path;
 use wit_component::semver_check;
 use wit_parser::{Resolve, UnresolvedPackageGroup};
 
-const WORLDS: [&str; 7] = [
-    "policy",
-    "session-policy",
-    "statement-policy",
-    "masking-policy",
-    "result-policy",
-    "http-policy",
-    "all-hooks",
-];
+const WORLDS: [&str; 7] =
+    ["policy", "session-policy", "statement-policy", "masking-policy", "result-policy", "http-policy", "all-hooks"];
 
 /// A version that nobody releases, so that two editions of one package can be told apart.
 const NEW: &str = "grille:policy@0.1.9999";
@@ -83,7 +76,10 @@ fn the_comparison_finds_what_breaks_old_plugins_and_lets_the_contract_grow() {
         new.iter().map(|(path, text)| (path.clone(), text.replacen(from, to, 1))).collect()
     };
     for (from, to) in [
-        ("        schema: string,\n        name: string,\n        is-written: bool,", "        name: string,\n        is-written: bool,"),
+        (
+            "        schema: string,\n        name: string,\n        is-written: bool,",
+            "        name: string,\n        is-written: bool,",
+        ),
         ("        review(terms),", "        review(terms),\n        perhaps,"),
         ("has-role: func(role: string) -> bool;", "has-role: func(role: string, strict: bool) -> bool;"),
         ("has-kind: func(kind: string) -> bool;", ""),

@@ -11,3 +11,4 @@ mod museum;
 mod services;
 mod support;
 mod swapping;
+mod wasi;

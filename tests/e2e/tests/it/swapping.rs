@@ -1,5 +1,6 @@
 //! Policies are swapped again and again under load: nobody is dropped, nothing wrong is shown, nothing is decided by half
 //! a set.
+#![allow(clippy::print_stdout, reason = "the figures are what people want of it")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,7 +103,7 @@ address = "{admin}"
     /// Puts down the `n`th set, both policies of which differ from the one before; every fifth has another component.
     fn put(&self, n: u64) {
         let is_odd = n % 2 == 1;
-        let phi = if n % 5 == 0 { "demo/phi-next.wasm" } else { "phi.wasm" };
+        let phi = if n.is_multiple_of(5) { "demo/phi-next.wasm" } else { "phi.wasm" };
         put(&components().expect("components").join(phi), &self.path("phi.wasm"));
         let text = format!(
             r#"{}
