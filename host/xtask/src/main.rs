@@ -38,7 +38,7 @@ enum Command {
     Test(TestArgs),
     /// Build the policies and the guests of the tests to target/components
     Components,
-    /// Point selects side by side: PostgreSQL, PgBouncer, Grille with policies and ledger
+    /// What policies cost, and point selects side by side: PostgreSQL, PgBouncer, Grille with policies and ledger
     Bench(BenchArgs),
     /// Every fuzz target in turn, on the stable toolchain
     Fuzz(FuzzArgs),
@@ -70,6 +70,9 @@ struct TestArgs {
 
 #[derive(Args)]
 struct BenchArgs {
+    /// Only what policies cost: verdicts, instances, transforms, and from a saved file to a policy in force
+    #[arg(long)]
+    policies: bool,
     /// Length of one measurement
     #[arg(long, default_value_t = 6)]
     seconds: u32,
@@ -93,8 +96,9 @@ fn main() -> ExitCode {
             components::build(&root)?.iter().for_each(|path| println!("{}", path.display()));
             Ok(ExitCode::SUCCESS)
         }),
-        Command::Bench(BenchArgs { seconds, rounds }) => {
-            root().and_then(|root| bench::run(&root, bench::Effort { seconds, rounds })).map(|()| ExitCode::SUCCESS)
+        Command::Bench(BenchArgs { policies, seconds, rounds }) => {
+            let effort = (!policies).then_some(bench::Effort { seconds, rounds });
+            root().and_then(|root| bench::run(&root, effort)).map(|()| ExitCode::SUCCESS)
         }
         Command::Fuzz(args) => root().and_then(|root| fuzz::run(&root, args.seconds)).map(|()| ExitCode::SUCCESS),
         Command::Schema => root().and_then(|root| suite::schema(&root)),

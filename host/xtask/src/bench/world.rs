@@ -92,6 +92,23 @@ impl World {
         })
     }
 
+    /// The file of a policy's component.
+    pub(super) fn component(&self, policy: &str) -> Result<PathBuf> {
+        let config = self.dir.join("grille.toml");
+        let text = fs::read_to_string(&config).with_context(|| format!("read {}", config.display()))?;
+        let table = text.split_once(&format!("[policies.{policy}]")).map(|(_, rest)| rest);
+        let line = table.and_then(|table| table.lines().find_map(|line| line.strip_prefix("plugin")));
+        let path = line.and_then(|line| line.split('"').nth(1)).context("the policy names its component")?;
+        Ok(self.dir.join(path))
+    }
+
+    /// How many sets of policies the gateway has put in force.
+    pub(super) fn epochs(&self) -> Result<usize> {
+        let log = self.dir.join("gateway.log");
+        let text = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
+        Ok(text.matches("policy epoch ").count())
+    }
+
     pub(super) fn direct(&self) -> Way {
         self.way("PostgreSQL", self.database.address, None)
     }
