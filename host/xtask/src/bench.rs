@@ -51,7 +51,8 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
     say("policies");
     run_command(&mut Command::new(release.join("examples").join("budget")))?;
     say("starting database, issuer, gateway and PgBouncer");
-    let world = World::start(&release.join("grille"), &target_dir(root)?.join("bench"), &root.join("target/components"))?;
+    let world =
+        World::start(&release.join("grille"), &target_dir(root)?.join("bench"), &root.join("target/components"))?;
     swaps::run(&world, &root.join("target/components"))?;
 
     let Some(effort) = effort else { return Ok(()) };

@@ -57,15 +57,21 @@ impl World {
         static SHARED: Mutex<Weak<World>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            // A thread of its own, since the caller may be inside a runtime.
-            let started = thread::scope(|scope| scope.spawn(Self::start).join().expect("starting does not panic"));
-            let world = Arc::new(started.unwrap_or_else(|error| panic!("no world to test in: {error:#}")));
+            let world = Arc::new(Self::with(""));
             *shared = Arc::downgrade(&world);
             world
         })
     }
 
-    fn start() -> Result<Self> {
+    /// A world of its own, with more in its configuration.
+    pub fn with(more: &str) -> Self {
+        // A thread of its own, since the caller may be inside a runtime.
+        let start = || Self::start(more);
+        let started = thread::scope(|scope| scope.spawn(start).join().expect("starting does not panic"));
+        started.unwrap_or_else(|error| panic!("no world to test in: {error:#}"))
+    }
+
+    fn start(more: &str) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("grille-it-").tempdir().context("make a temporary directory")?;
         let cluster = Cluster::start(&dir.path().join("pg"), &Options::default())?;
         cluster.sql("postgres", &format!("CREATE ROLE {LOGIN} LOGIN PASSWORD '{LOGIN_PASSWORD}'"))?;
@@ -119,7 +125,8 @@ path = {ledger:?}
 
 [admin]
 address = "{admin}"
-"#,
+
+{more}"#,
             issuer = issuer.url(),
             database = cluster.address(),
             ledger = dir.path().join("ledger"),

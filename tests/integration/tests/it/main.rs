@@ -7,6 +7,7 @@
 mod driver;
 mod hostile;
 mod pipeline;
+mod policies;
 mod script;
 mod split;
 mod tls;

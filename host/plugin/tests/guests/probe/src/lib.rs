@@ -53,7 +53,12 @@ impl OpenHook for Probe {
 
 impl SqlHook for Probe {
     fn judge(&self, session: &Session, statement: &Statement) -> Opinion {
-        let text = if self.judge == "by-text" { statement.text() } else { self.judge.clone() };
+        let text = match self.judge.as_str() {
+            "by-text" => statement.text(),
+            // The first literal, so that it can be said in SQL.
+            "by-literal" => statement.text().split('\'').nth(1).unwrap_or_default().to_owned(),
+            fixed => fixed.to_owned(),
+        };
         self.opinion(&text, session, Some(statement))
     }
 }

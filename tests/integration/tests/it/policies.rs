@@ -1,0 +1,95 @@
+//! A policy that misbehaves, as callers meet it: the operation is refused with a reason, the session goes on, and nobody
+//! else notices.
+#![allow(clippy::print_stdout, reason = "the table is what people want of it")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use grille_test_support::{OWNER, READER, Raw, World};
+
+/// What the guest does, and what the caller reads.
+const FAILURES: [(&str, &str); 11] = [
+    ("trap", "it trapped"),
+    ("spin", "it exceeded its time limit"),
+    ("eat", "it exceeded its memory limit"),
+    ("grow", "it exceeded its memory limit"),
+    ("recurse", "it trapped"),
+    ("ask-forever", "it exceeded its time limit"),
+    ("no-rule", "it gave an answer that makes no sense"),
+    ("long", "it gave an answer that makes no sense"),
+    ("bad-utf8", "it gave an answer that makes no sense"),
+    ("many", "it gave an answer that makes no sense"),
+    ("two-gigabytes", "it gave an answer that makes no sense"),
+];
+
+fn probed() -> World {
+    let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/guests/probe.wasm");
+    assert!(probe.is_file(), "{} is missing: run `cargo xtask components` first", probe.display());
+    World::with(&format!(
+        r#"[policies.probe]
+plugin = {probe:?}
+targets = ["work"]
+roles = ["*", "!owner"]
+allow_unsigned = true
+settings = {{ judge = "by-literal" }}
+"#
+    ))
+}
+
+/// Asks, and says how it was refused and how long that took.
+fn refused(session: &mut Raw, does: &str) -> (String, String, Duration) {
+    let began = Instant::now();
+    let replies = session.query(&format!("SELECT '{does}'")).expect("the session goes on");
+    let took = began.elapsed();
+    let error = replies.iter().find(|reply| reply.sqlstate().is_some());
+    let error = error.unwrap_or_else(|| panic!("{does} was not refused: {replies:?}"));
+    (error.sqlstate().unwrap_or_default(), error.text().unwrap_or_default(), took)
+}
+
+#[test]
+fn every_failure_of_a_policy_refuses_one_operation_and_nothing_else() {
+    let world = probed();
+    let (mut session, mut beside) = (world.session(READER), world.session(READER));
+    println!("guest          caller saw                                        refused in   next answer in");
+    for (does, cause) in FAILURES {
+        let (code, text, took) = refused(&mut session, does);
+        assert_eq!(code, "42501", "{does}: {text}");
+        assert!(text.contains("policy \"probe\" failed") && text.contains(cause), "{does}: {text}");
+        let began = Instant::now();
+        assert_eq!(session.value("SELECT 40 + 2").expect("the next one works"), "42", "after {does}");
+        let next = began.elapsed();
+        println!("{does:<15}{cause:<50}{:>7.1} ms {:>12.1} ms", millis(took), millis(next));
+        assert_eq!(beside.value("SELECT 40 + 2").expect("others are undisturbed"), "42", "beside {does}");
+    }
+    // Inside a transaction it is a failing statement like any other.
+    session.query("BEGIN").expect("begins");
+    refused(&mut session, "trap");
+    let replies = session.query("SELECT 1").expect("the session goes on");
+    assert_eq!(replies.iter().find_map(grille_test_support::Reply::sqlstate).as_deref(), Some("25P02"));
+    session.query("ROLLBACK").expect("rolls back");
+    assert_eq!(session.value("SELECT 40 + 2").expect("the next one works"), "42");
+    assert_eq!(world.session(OWNER).value("SELECT 'trap'").expect("whom no policy binds, none fails"), "trap");
+    assert!(!world.said().contains("panicked"), "{}", world.said());
+}
+
+#[test]
+fn who_provokes_failures_again_and_again_is_refused_at_once_and_alone() {
+    let world = probed();
+    let (mut session, mut beside) = (world.session(READER), world.session(READER));
+    for _ in 0..5 {
+        assert!(refused(&mut session, "trap").1.contains("it trapped"));
+    }
+    let (code, text, _) = refused(&mut session, "fine");
+    assert_eq!(code, "42501");
+    assert!(text.contains("it failed repeatedly and is paused"), "{text}");
+    assert_eq!(beside.value("SELECT 'fine'").expect("others are served"), "fine");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while session.value("SELECT 'fine'").is_err() {
+        assert!(Instant::now() < deadline, "it is never tried again");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
