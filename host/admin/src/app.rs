@@ -10,8 +10,8 @@ use axum::{Router, middleware};
 use grille_review::Desk;
 
 use crate::problem::Problem;
-use crate::rooms::{Audit, Identify, PolicyView, SessionView, StatusView};
-use crate::{guard, policies, reviews, sessions, status};
+use crate::rooms::{Audit, Identify, PolicyChanges, PolicyView, SessionView, StatusView};
+use crate::{guard, metrics, policies, reviews, sessions, status};
 
 /// The largest request body: a reason of some pages.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -22,8 +22,10 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Who may do what, and under which names the API is reached.
 #[derive(Debug, Clone, Default)]
 pub struct AdminConfig {
-    /// The groups that see policies and end sessions.
+    /// The groups that see policies, end sessions and promote, as long as nothing is protected less afterwards.
     pub operators: Vec<Arc<str>>,
+    /// The groups that may also weaken.
+    pub owners: Vec<Arc<str>>,
     /// The groups that see sessions, recordings and reviews.
     pub auditors: Vec<Arc<str>>,
     /// The groups that see and decide reviews.
@@ -41,6 +43,8 @@ pub struct Rooms {
     pub status: Arc<dyn StatusView>,
     /// The policies in force.
     pub policies: Arc<dyn PolicyView>,
+    /// What changes them.
+    pub changes: Arc<dyn PolicyChanges>,
     /// Sessions, live and recorded.
     pub sessions: Arc<dyn SessionView>,
     /// The ledger.
@@ -59,7 +63,10 @@ pub fn router(config: AdminConfig, rooms: Rooms) -> Router {
     let app = Arc::new(App { config, rooms });
     Router::new()
         .route("/v1/status", get(status::show))
+        .route("/metrics", get(metrics::show))
         .route("/v1/policies", get(policies::list))
+        .route("/v1/policies/{name}/promote", post(policies::promote))
+        .route("/v1/policies/{name}/rollback", post(policies::rollback))
         .route("/v1/sessions", get(sessions::list))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::kill))
         .route("/v1/sessions/{id}/recording", get(sessions::recording))

@@ -27,6 +27,8 @@ pub(crate) struct Caller {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Right {
     Operator,
+    /// The stronger one: who may also weaken what protects.
+    Owner,
     Auditor,
     Reviewer,
 }
@@ -64,9 +66,11 @@ impl Caller {
         let mut groups: Vec<&str> = rights.iter().flat_map(|right| right.groups(app)).map(|group| &**group).collect();
         groups.sort_unstable();
         groups.dedup();
+        let keys: Vec<&str> = rights.iter().map(|right| right.key()).collect();
+        let keys = keys.join(", ");
         let takes = match groups.as_slice() {
-            [] => "no group may, as the configuration stands".to_owned(),
-            groups => format!("that takes one of the groups {}", groups.join(", ")),
+            [] => format!("no group may, as the configuration stands ({keys})"),
+            groups => format!("that takes one of the groups {} ({keys})", groups.join(", ")),
         };
         Err(Problem::new(StatusCode::FORBIDDEN, format!("{} may not {what}: {takes}", self.subject.name)))
     }
@@ -86,9 +90,20 @@ impl Caller {
 }
 
 impl Right {
+    /// Its key in the configuration.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Operator => "[admin] operators",
+            Self::Owner => "[admin] owners",
+            Self::Auditor => "[admin] auditors",
+            Self::Reviewer => "[review] reviewers",
+        }
+    }
+
     fn groups(self, app: &App) -> &[Arc<str>] {
         match self {
             Self::Operator => &app.config.operators,
+            Self::Owner => &app.config.owners,
             Self::Auditor => &app.config.auditors,
             Self::Reviewer => &app.config.reviewers,
         }

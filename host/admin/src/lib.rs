@@ -1,6 +1,6 @@
 //! The admin API: what people see and decide while the gateway runs.
 //!
-//! HTTP and JSON under `/v1`, one bearer token per request, rights by groups. Errors are `application/problem+json` in
+//! HTTP and JSON under `/v1`, figures for Prometheus at `/metrics`, one bearer token per request, rights by groups. Errors are `application/problem+json` in
 //! words. What it shows comes through the traits in this room, which the gateway implements over its ledger, its live
 //! sessions and its policies; every look at sessions and reviews is a record before it is an answer.
 //!
@@ -11,6 +11,7 @@
 mod app;
 mod caller;
 mod guard;
+mod metrics;
 mod policies;
 mod problem;
 mod reviews;
@@ -23,7 +24,7 @@ pub mod view;
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
 pub use rooms::{
-    Act, Action, Audit, Identify, NotIdentified, PolicyView, RecordingStream, SessionFilter, SessionView, StatusView,
-    Unreadable, Unrecorded,
+    Act, Action, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RecordingStream, RefusedChange,
+    SessionFilter, SessionView, StatusView, Unreadable, Unrecorded,
 };
 pub use serve::serve;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use grille_policy::{BoxFuture, SessionId, Subject};
 use tokio::sync::mpsc;
 
-use crate::view::{Moment, Policies, Session, SessionDetail, Status};
+use crate::view::{Changed, Moment, Policies, Promotion, Session, SessionDetail, Status};
 
 /// Tokens to subjects.
 pub trait Identify: Send + Sync {
@@ -32,6 +32,58 @@ pub trait StatusView: Send + Sync {
 pub trait PolicyView: Send + Sync {
     /// All of them.
     fn policies(&self) -> Policies;
+}
+
+/// What changes the policies in force.
+pub trait PolicyChanges: Send + Sync {
+    /// Puts another component or mode of a policy in force, for good, or says why not; nothing has changed then.
+    fn change<'a>(
+        &'a self,
+        name: &'a str,
+        wish: &'a PolicyWish,
+        by: &'a Subject,
+        may_weaken: bool,
+    ) -> BoxFuture<'a, Result<Changed, RefusedChange>>;
+}
+
+/// What somebody wants of a policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PolicyWish {
+    /// Another component, or another mode.
+    Promote(Promotion),
+    /// What was before.
+    Rollback,
+}
+
+impl PolicyWish {
+    /// What happened, in one word.
+    #[must_use]
+    pub const fn verb(&self) -> &'static str {
+        match self {
+            Self::Promote(_) => "promoted",
+            Self::Rollback => "rolled back",
+        }
+    }
+}
+
+/// Why a policy stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedChange {
+    /// There is no such policy.
+    #[error("{0}")]
+    NotFound(String),
+    /// It would protect less, and whoever asked may not do that.
+    #[error("{}", .0.join("; "))]
+    Weakens(Vec<String>),
+    /// It does not load, or there is nothing to change to.
+    #[error("{0}")]
+    No(String),
+    /// The wish can be read in several ways, or in none.
+    #[error("{0}")]
+    Unclear(String),
+    /// It could not be written down.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// Sessions, live and recorded.
@@ -116,6 +168,10 @@ pub enum Action {
     ReviewList,
     /// Showed a review.
     ReviewShow,
+    /// Chose a policy's component or mode.
+    PolicyPromote,
+    /// Went back to what was chosen before.
+    PolicyRollback,
     /// Asked for what their groups do not give.
     Refused,
 }
@@ -131,6 +187,8 @@ impl Action {
             Self::SessionKill => "session.kill",
             Self::ReviewList => "review.list",
             Self::ReviewShow => "review.show",
+            Self::PolicyPromote => "policy.promote",
+            Self::PolicyRollback => "policy.rollback",
             Self::Refused => "refused",
         }
     }
@@ -138,6 +196,6 @@ impl Action {
     /// Whether it only looks.
     #[must_use]
     pub const fn is_look(self) -> bool {
-        !matches!(self, Self::SessionKill | Self::Refused)
+        !matches!(self, Self::SessionKill | Self::PolicyPromote | Self::PolicyRollback | Self::Refused)
     }
 }

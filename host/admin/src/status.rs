@@ -9,7 +9,7 @@ use crate::view::Status;
 
 /// How the gateway is; for everybody with any right here.
 pub(crate) async fn show(State(app): Shared, caller: Caller) -> Result<Json<Status>, Problem> {
-    caller.need(&app, &[Right::Operator, Right::Auditor, Right::Reviewer], "see the gateway's status")?;
+    caller.need(&app, &[Right::Operator, Right::Owner, Right::Auditor, Right::Reviewer], "see the gateway's status")?;
     let mut status = app.rooms.status.status();
     let pending = Filter { state: Some(ReviewState::Pending), ..Filter::default() };
     status.reviews = app.rooms.desk.count(&pending) as u64;

@@ -1,5 +1,7 @@
 //! What the API answers with. The command line reads the same types.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use grille_policy::{Actor, DecisionId, Digest, Epoch, Mode, RequestId, SessionId};
@@ -25,6 +27,21 @@ pub struct Status {
     pub reviews: u64,
     /// What somebody should look at.
     pub warnings: Vec<String>,
+    /// How far the ledger has come.
+    pub ledger: Ledger,
+}
+
+/// The ledger at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// Records written.
+    pub written: u64,
+    /// Records that survive a power loss.
+    pub synced: u64,
+    /// Records under a published checkpoint.
+    pub signed: u64,
+    /// Why nothing can be written.
+    pub trouble: Option<Arc<str>>,
 }
 
 /// An address that callers reach.
@@ -39,23 +56,36 @@ pub struct Listener {
 }
 
 /// `GET /v1/policies`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policies {
     /// The number of the set in force.
     pub epoch: Epoch,
+    /// How many sessions are on which set; those on an old one follow with their next operation.
+    pub sessions: Vec<EpochSessions>,
     /// All of them, by name.
     pub policies: Vec<Policy>,
     /// The last attempt to load another set.
     pub reload: Option<Reload>,
 }
 
+/// The sessions on one set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpochSessions {
+    /// The set.
+    pub epoch: Epoch,
+    /// How many.
+    pub sessions: u64,
+}
+
 /// One policy of the set in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     /// Its name in the configuration.
     pub name: Arc<str>,
-    /// The plugin's own name and version, where it says them.
+    /// The plugin's own name, else that of its file.
     pub plugin: Arc<str>,
+    /// The plugin's version, where it says one.
+    pub version: Option<Arc<str>>,
     /// The file or address that it comes from.
     pub source: Arc<str>,
     /// SHA-256 of the component in force.
@@ -64,18 +94,103 @@ pub struct Policy {
     pub settings: Digest,
     /// Whether it acts.
     pub mode: Mode,
-    /// `in force`, or what differs: `missing`, `new digest waiting` …
+    /// Whom one instance serves: `session`, `request` or `shared`.
+    pub isolation: Arc<str>,
+    /// `in force`, or what somebody should know first: `paused`, `missing` (the file is gone, the last good component
+    /// stays in force), `new digest waiting`.
     pub state: Arc<str>,
+    /// The digest that is in its file and not in force.
+    pub waiting: Option<Digest>,
+    /// While it is left alone because it failed again and again: the seconds until it is tried again.
+    pub paused_s: Option<u64>,
+    /// Whether it answered the same question otherwise, though it says that it is stateless.
+    pub broke_its_word: bool,
     /// The targets that it guards.
     pub targets: Vec<Arc<str>>,
     /// Whom it binds.
     pub roles: Vec<Arc<str>>,
     /// The hooks that it exports.
     pub hooks: Vec<Arc<str>>,
+    /// What it may reach besides `log` and `detect`.
+    pub grants: Vec<Arc<str>>,
     /// `block`, or `allow` where its failures let operations pass.
     pub on_failure: Arc<str>,
+    /// What it has done since its component or its settings changed.
+    pub activity: Activity,
     /// What somebody should know about it.
     pub notes: Vec<Arc<str>>,
+}
+
+/// What a policy has done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Activity {
+    /// Calls into the plugin.
+    pub calls: u64,
+    /// Answers that were remembered instead.
+    pub remembered: u64,
+    /// Verdicts, remembered ones included.
+    pub allowed: u64,
+    /// See `allowed`.
+    pub reviewed: u64,
+    /// See `allowed`.
+    pub blocked: u64,
+    /// Calls without a usable answer.
+    pub failures: u64,
+    /// The same by kind: `trap`, `timeout`, `memory`, `nonsense`, `start`, `breaker`.
+    pub failures_by_kind: BTreeMap<Arc<str>, u64>,
+    /// Why it failed last.
+    pub last_error: Option<Arc<str>>,
+    /// The median time of a call, in microseconds.
+    pub p50_us: f64,
+    /// The time that 99 of 100 calls stay below, in microseconds.
+    pub p99_us: f64,
+    /// The most memory that one instance has had, in bytes.
+    pub memory: u64,
+}
+
+/// The body of `POST /v1/policies/{name}/promote`: a component, a mode, or nothing for the component in its file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Promotion {
+    /// The SHA-256 of the component, or its beginning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Whether it acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+}
+
+/// As records have it, behind a policy's name.
+impl fmt::Display for Promotion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(digest) = &self.digest {
+            write!(f, " sha256={digest}")?;
+        }
+        match self.mode {
+            Some(Mode::Enforce) => f.write_str(" mode=enforce"),
+            Some(Mode::Monitor) => f.write_str(" mode=monitor"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The answer of `POST /v1/policies/{name}/promote` and `…/rollback`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// The set in force now.
+    pub epoch: Epoch,
+    /// The component that the policy runs now.
+    pub digest: Digest,
+    /// Whether it acts now.
+    pub mode: Mode,
+    /// Whether another set came into force.
+    pub is_changed: bool,
+    /// Whether grille.lock says something else than before.
+    pub is_pinned: bool,
+    /// What protects less than before.
+    pub weakening: Vec<Arc<str>>,
 }
 
 /// An attempt to load another policy set.

@@ -25,6 +25,8 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// The policies, by name.
     pub policies: Vec<Policy>,
+    /// The services that policies may ask, by name.
+    pub lookups: Vec<Lookup>,
     /// Masking.
     pub masking: Masking,
     /// The ledger.
@@ -204,6 +206,8 @@ pub struct Policy {
     /// Whether its failure lets operations pass.
     pub failure_allows: bool,
     pub limits: Limits,
+    /// Whom one instance serves.
+    pub isolation: Isolation,
     pub grants: Vec<Arc<str>>,
     pub pin: Pin,
     /// All of `settings`, the host's part too.
@@ -212,19 +216,39 @@ pub struct Policy {
     pub protection: Protection,
 }
 
-/// What a plugin may use up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a plugin may use up; none is the plugin's own wish, else the host's default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
     /// Bytes over all its memories.
-    pub memory: u64,
+    pub memory: Option<u64>,
     /// Per call.
-    pub time: Duration,
+    pub time: Option<Duration>,
+}
+
+/// Whom one instance of a plugin serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    #[default]
+    Session,
+    Request,
+    Shared,
+}
+
+/// `[lookups.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    pub name: Arc<str>,
+    /// With `{key}` once, in its path or its query.
+    pub url: Arc<str>,
+    pub timeout: Duration,
+    /// A header's name, and where its value is.
+    pub header: Option<(Arc<str>, SecretRef)>,
 }
 
 /// Which component a policy runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pin {
-    /// Whatever is in the file (`allow_unsigned = true`).
+    /// Whatever is in the file (`allow_unsigned = true`), until grille.lock names one.
     Follow,
     /// This one (`sha256`).
     Digest(Digest),
@@ -277,6 +301,8 @@ pub struct Admin {
     /// Always there off loopback.
     pub tls: Option<ListenerTls>,
     pub operators: Vec<Arc<str>>,
+    /// Who may weaken.
+    pub owners: Vec<Arc<str>>,
     pub auditors: Vec<Arc<str>>,
 }
 

@@ -29,6 +29,9 @@ pub struct File {
     /// The policies, by name.
     #[serde(default)]
     pub policies: BTreeMap<String, Policy>,
+    /// The services that policies may ask by name, by that name.
+    #[serde(default)]
+    pub lookups: BTreeMap<String, Lookup>,
     /// Masking.
     #[serde(default)]
     pub masking: Masking,
@@ -254,10 +257,12 @@ pub struct Policy {
     /// What it may use up.
     #[serde(default)]
     pub limits: Limits,
-    /// What it may ask of the host besides its log: "clock".
+    /// Whom one instance of the plugin serves; default "session".
+    pub isolation: Option<Isolation>,
+    /// What it may ask of the host besides its log and the detectors: "clock", "counters", "kv", "lookup:NAME".
     #[serde(default)]
     pub grants: Vec<String>,
-    /// Whether it follows its file; else `sha256` or grille.lock decides.
+    /// Whether it follows its file until it is promoted; else `sha256` or grille.lock decides.
     pub allow_unsigned: Option<bool>,
     /// The SHA-256 of the only component that will do.
     pub sha256: Option<String>,
@@ -284,14 +289,51 @@ pub enum OnFailure {
     Allow,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// One session, as long as it lives.
+    Session,
+    /// One call.
+    Request,
+    /// Whoever calls next, of any subject.
+    Shared,
+}
+
 /// What a plugin may use up.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Over all its memories; default "64MiB".
+    /// Over all its memories; default: what the plugin asks for, else "64MiB".
     pub memory: Option<String>,
-    /// Per call; default "50ms".
+    /// Per call; default: what the plugin asks for, else "50ms".
     pub time: Option<String>,
+}
+
+/// A service that policies with the grant "lookup:NAME" may ask about a key: 200 is its answer, 404 means that it knows
+/// nothing of the key.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Lookup {
+    /// Where it is asked; `{key}` stands once in the path or the query. https, or http on loopback.
+    #[schemars(required)]
+    pub url: Option<String>,
+    /// How long it is waited for; default "200ms".
+    pub timeout: Option<String>,
+    /// A header that tells the service who asks.
+    pub header: Option<Header>,
+}
+
+/// A header with a secret.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// Its name, such as "Authorization".
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Its whole value, read at every request.
+    #[schemars(required)]
+    pub value: Option<Secret>,
 }
 
 /// Masking.
@@ -347,9 +389,12 @@ pub struct Admin {
     pub address: Option<String>,
     /// Certificate and key; required off loopback.
     pub tls: Option<ServerTls>,
-    /// The groups that may change things.
+    /// The groups that may end sessions and promote policies, as long as nothing is protected less afterwards.
     #[serde(default)]
     pub operators: Vec<String>,
+    /// The groups that may also weaken: from enforce to monitor, for example. Nobody else may through the API.
+    #[serde(default)]
+    pub owners: Vec<String>,
     /// The groups that may look at sessions and the ledger.
     #[serde(default)]
     pub auditors: Vec<String>,

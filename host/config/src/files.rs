@@ -25,6 +25,9 @@ pub fn check_files(config: &Config) -> Vec<Problem> {
     for policy in &config.policies {
         check.file(&format!("policies.{}.plugin", policy.name), &policy.plugin);
     }
+    for lookup in &config.lookups {
+        check.secret(&format!("lookups.{}.header.value", lookup.name), lookup.header.as_ref().map(|(_, value)| value));
+    }
     check.key("masking.key", &config.masking.key);
     check.key("ledger.signing_key", &config.ledger.signing_key);
     check.key("ledger.seal_key", &config.ledger.seal_key);

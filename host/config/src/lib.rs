@@ -22,12 +22,12 @@ mod validate;
 use std::path::Path;
 
 pub use config::{
-    Admin, Auth, Config, Issuer, KeyRef, Ledger, Limits, Listener, ListenerTls, Login, Masking, Pin, Policy, Protocol,
-    Record, Review, Rights, Role, SecretRef, Sync, Target, TargetTls, TlsMode, UpstreamAddress,
+    Admin, Auth, Config, Isolation, Issuer, KeyRef, Ledger, Limits, Listener, ListenerTls, Login, Lookup, Masking, Pin,
+    Policy, Protocol, Record, Review, Rights, Role, SecretRef, Sync, Target, TargetTls, TlsMode, UpstreamAddress,
 };
 pub use files::check_files;
 pub use locate::Locations;
-pub use lock::{Lock, LockError, Locked};
+pub use lock::{Choice, Lock, LockError, Locked};
 pub use problem::{Problem, render};
 pub use schema::schema;
 pub use suggest::closest;

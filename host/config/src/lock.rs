@@ -19,6 +19,32 @@ pub struct Locked {
     pub sha256: Digest,
     /// Instead of the mode in grille.toml.
     pub mode: Option<Mode>,
+    /// What was in force before: where `rollback` goes.
+    pub previous: Option<Choice>,
+}
+
+/// A component and how it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choice {
+    /// The SHA-256 of the component.
+    pub sha256: Digest,
+    /// Instead of the mode in grille.toml.
+    pub mode: Option<Mode>,
+}
+
+impl Locked {
+    /// What it chooses.
+    #[must_use]
+    pub const fn choice(&self) -> Choice {
+        Choice { sha256: self.sha256, mode: self.mode }
+    }
+
+    /// Another choice, which remembers this one.
+    #[must_use]
+    pub const fn with(previous: Option<Choice>, choice: Choice) -> Self {
+        Self { sha256: choice.sha256, mode: choice.mode, previous }
+    }
 }
 
 /// Why a text is no grille.lock.
@@ -52,16 +78,26 @@ impl Lock {
     pub fn render(&self) -> String {
         let mut out = "# Written by `grille policy promote` and `rollback`.\nversion = 1\n".to_owned();
         for (name, locked) in &self.policies {
-            let mode = match locked.mode {
-                None => "",
-                Some(Mode::Enforce) => "mode = \"enforce\"\n",
-                Some(Mode::Monitor) => "mode = \"monitor\"\n",
-            };
             let name = crate::locate::join("policies", name);
-            write!(out, "\n[{name}]\nsha256 = \"{}\"\n{mode}", locked.sha256).expect("a String takes what is written");
+            let (sha256, mode) = entries(locked.choice());
+            let mode = mode.map(|mode| format!("{mode}\n")).unwrap_or_default();
+            let previous = locked.previous.map(|previous| match entries(previous) {
+                (sha256, Some(mode)) => format!("previous = {{ {sha256}, {mode} }}\n"),
+                (sha256, None) => format!("previous = {{ {sha256} }}\n"),
+            });
+            let previous = previous.unwrap_or_default();
+            write!(out, "\n[{name}]\n{sha256}\n{mode}{previous}").expect("a String takes what is written");
         }
         out
     }
+}
+
+fn entries(choice: Choice) -> (String, Option<&'static str>) {
+    let mode = choice.mode.map(|mode| match mode {
+        Mode::Enforce => "mode = \"enforce\"",
+        Mode::Monitor => "mode = \"monitor\"",
+    });
+    (format!("sha256 = \"{}\"", choice.sha256), mode)
 }
 
 #[cfg(test)]
@@ -70,10 +106,13 @@ mod tests {
 
     #[test]
     fn what_is_written_reads_back() {
-        let locked = |mode| Locked { sha256: Digest([7; 32]), mode };
-        let policies = [("phi".to_owned(), locked(Some(Mode::Monitor))), ("guard".to_owned(), locked(None))];
-        let lock = Lock { policies: policies.into() };
-        assert_eq!(Lock::parse(&lock.render()).unwrap(), lock);
+        let choice = |byte, mode| Choice { sha256: Digest([byte; 32]), mode };
+        for (mode, previous) in
+            [(None, None), (Some(Mode::Monitor), Some(choice(8, None))), (None, Some(choice(8, Some(Mode::Enforce))))]
+        {
+            let lock = Lock { policies: [("phi".to_owned(), Locked::with(previous, choice(7, mode)))].into() };
+            assert_eq!(Lock::parse(&lock.render()).unwrap(), lock, "{}", lock.render());
+        }
         assert_eq!(Lock::parse(&Lock::default().render()).unwrap(), Lock::default());
     }
 

@@ -1,6 +1,7 @@
 //! What the shape cannot say: names that refer to each other, addresses, units, and what may not stand together.
 
 mod listeners;
+mod lookups;
 mod policies;
 mod roles;
 mod targets;
@@ -30,12 +31,17 @@ pub(crate) fn validate(
     let identity = check.at_least_one("identity", file.identity, "nobody could log in");
     let listeners = check.at_least_one("listeners", file.listeners, "nobody could connect");
     let targets = check.at_least_one("targets", file.targets, "there is nothing to reach");
-    let names = Names { targets: targets.keys().cloned().collect(), roles: file.roles.keys().cloned().collect() };
+    let names = Names {
+        targets: targets.keys().cloned().collect(),
+        roles: file.roles.keys().cloned().collect(),
+        lookups: file.lookups.keys().cloned().collect(),
+    };
     let issuers = check.issuers(identity);
     let listeners = check.listeners(listeners, &names);
     let targets = check.targets(targets, &names);
     let roles = check.roles(file.roles, &names);
     let policies = check.policies(file.policies, &names);
+    let lookups = check.lookups(file.lookups);
     let ledger = check.ledger(file.ledger);
     let key = check.key("masking.key", file.masking.key, &ledger.path, "mask.key");
     let review = check.review(file.review);
@@ -47,6 +53,7 @@ pub(crate) fn validate(
         targets: targets?,
         roles: roles?,
         policies: policies?,
+        lookups: lookups?,
         masking: Masking { key },
         ledger,
         review: review?,
@@ -70,6 +77,7 @@ pub(crate) fn folder(path: &Path) -> PathBuf {
 struct Names {
     targets: Vec<String>,
     roles: Vec<String>,
+    lookups: Vec<String>,
 }
 
 struct Check<'a> {

@@ -1,5 +1,6 @@
 //! What `grille check` looks at beyond the text of the file.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use grille_config::{Config, Problem, check_files};
@@ -7,21 +8,37 @@ use grille_identity::Verifier;
 use grille_plugin::{EngineConfig, PluginHost};
 
 use crate::compose::{Options, issuers};
-use crate::policies;
+use crate::lookups::Services;
 use crate::secrets::resolve;
+use crate::{lookups, policies};
 
 /// Whether everything that the configuration names is there and fits: files, secrets, components with their settings.
 ///
 /// # Errors
 /// When it cannot be told.
-pub async fn check(config: &Config) -> anyhow::Result<Vec<Problem>> {
-    let missing = check_files(config);
-    if !missing.is_empty() {
-        return Ok(missing);
+pub async fn check(config: &Config) -> anyhow::Result<Found> {
+    let problems = check_files(config);
+    if !problems.is_empty() {
+        return Ok(Found { problems, warnings: Vec::new() });
     }
+    let lock = policies::read_lock(&config.lock_path())?;
+    let lookups = Arc::new(Services::new(lookups::table(config)?)?);
     // Nothing is left behind by looking.
-    let plugins = PluginHost::new(EngineConfig { cache_dir: None, ..policies::engine_config(config) })?;
-    Ok(policies::try_load(&plugins, config).await?.err().unwrap_or_default())
+    let engine = EngineConfig { cache_dir: None, ..policies::engine_config(config, lookups) };
+    let plugins = PluginHost::new(engine)?;
+    Ok(match policies::try_load(&plugins, config, &lock).await {
+        Ok(set) => Found { problems: Vec::new(), warnings: policies::ungranted(&set, config) },
+        Err((problems, _)) => Found { problems, warnings: Vec::new() },
+    })
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What keeps the gateway from running like this.
+    pub problems: Vec<Problem>,
+    /// What it would run with, though hardly as meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// Whether secrets are there, issuers answer and targets can be reached.

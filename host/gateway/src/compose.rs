@@ -13,21 +13,23 @@ use grille_identity::{Issuer, Verifier};
 use grille_ledger::{Ledger, LedgerConfig, Sync};
 use grille_mask::detect::Detector;
 use grille_net::{KeySource, Listen, Listener, ServerTls, ServerTlsConfig};
-use grille_plugin::PluginHost;
-use grille_postgres::{PostgresPath, Services};
+use grille_plugin::{Lookups, PluginHost};
+use grille_postgres::PostgresPath;
 use grille_review::{Desk, DeskConfig};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
 
+use crate::digests::Digests;
 use crate::keys::Keys;
-use crate::policies;
-use crate::rooms::admin::{Identity, LedgerAudit};
+use crate::lookups::Services;
+use crate::rooms::admin::{Changes, Identity, LedgerAudit};
 use crate::rooms::journal::{LedgerJournal, LedgerSigner};
 use crate::rooms::status::Overview;
 use crate::routes::{Known, routes};
 use crate::secrets::resolve;
 use crate::state::{InForce, State};
 use crate::views::Sessions;
+use crate::{lookups, policies};
 
 /// What only the command line may say.
 #[derive(Debug, Clone, Copy, Default)]
@@ -73,15 +75,21 @@ impl Gateway {
     /// # Errors
     /// What could not be opened, and why.
     pub async fn compose(config: Config, options: Options) -> anyhow::Result<Self> {
+        let lock = policies::read_lock(&config.lock_path())?;
+        let written = Arc::new(config.clone());
+        let mut config = config;
+        policies::apply(&mut config, &lock);
         let issuers = issuers(&config, options)?;
         let keys = Keys::open(&config)?;
         let ledger = ledger(&config, &keys)?;
         let desk = desk(&config, &keys, &ledger)?;
         let verifier = Arc::new(Verifier::new(issuers)?);
-        let plugins = Arc::new(PluginHost::new(policies::engine_config(&config)).context("start the plugin engine")?);
+        let lookups = Arc::new(Services::new(lookups::table(&config)?)?);
+        let engine = policies::engine_config(&config, Arc::clone(&lookups) as Arc<dyn Lookups>);
+        let plugins = Arc::new(PluginHost::new(engine).context("start the plugin engine")?);
         let mask_key = Arc::new(keys.mask);
         let (first_routes, known) = routes(&config, &Known::new())?;
-        let path = PostgresPath::new(Services {
+        let path = PostgresPath::new(grille_postgres::Services {
             evaluator: Arc::clone(&plugins) as Arc<dyn grille_policy::Evaluator>,
             ledger: ledger.clone(),
             is_strict: config.ledger.sync == grille_config::Sync::Strict,
@@ -107,14 +115,17 @@ impl Gateway {
             addresses,
             path,
             plugins,
+            lookups,
             ledger,
             seal_key: keys.seal,
             desk,
             verifier,
             started_with: config.clone(),
-            in_force: ArcSwap::from_pointee(InForce { config: Arc::new(config), known }),
+            in_force: ArcSwap::from_pointee(InForce { written, config: Arc::new(config), lock, known }),
             reloading: tokio::sync::Mutex::new(()),
             last_reload: Mutex::new(None),
+            waiting: Mutex::default(),
+            digests: Digests::default(),
             tls: listeners.iter().map(|(listener, _)| Arc::clone(listener)).collect(),
             admin_tls: admin_tls.map(Arc::new),
         });
@@ -217,12 +228,14 @@ fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {
         identify: Arc::new(Identity(Arc::clone(&state.verifier))),
         status: Arc::new(Overview(Arc::clone(state))),
         policies: Arc::new(Overview(Arc::clone(state))),
+        changes: Arc::new(Changes(Arc::clone(state))),
         sessions: Arc::new(Sessions::new(state.ledger.path().to_owned(), state.seal_key.clone(), live)),
         audit: Arc::new(LedgerAudit(state.ledger.clone())),
         desk: state.desk.clone(),
     };
     let rights = AdminConfig {
         operators: admin.operators.clone(),
+        owners: admin.owners.clone(),
         auditors: admin.auditors.clone(),
         reviewers: config.review.reviewers.clone(),
         hosts: Vec::new(),

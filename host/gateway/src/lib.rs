@@ -6,8 +6,10 @@
 
 mod check;
 mod compose;
+mod digests;
 mod keys;
 mod logging;
+mod lookups;
 mod policies;
 mod reload;
 mod rooms;
@@ -18,7 +20,7 @@ mod state;
 pub mod views;
 mod weakening;
 
-pub use check::{check, check_online};
+pub use check::{Found, check, check_online};
 pub use compose::{Gateway, Options, read_config};
 pub use logging::{LogFormat, start as start_logging};
 pub use run::{Running, Signals};

@@ -1,18 +1,22 @@
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use grille_admin::view::Reload;
-use grille_config::Config;
+use grille_config::{Config, Lock};
 use grille_identity::Verifier;
 use grille_ledger::{Ledger, SealKey};
 use grille_net::ServerTls;
 use grille_plugin::PluginHost;
+use grille_policy::Digest;
 use grille_postgres::PostgresPath;
 use grille_review::Desk;
 use parking_lot::Mutex;
 
 use crate::compose::Options;
+use crate::digests::Digests;
+use crate::lookups::Services;
 use crate::routes::Known;
 
 /// What lives as long as the gateway does.
@@ -23,6 +27,8 @@ pub(crate) struct State {
     pub(crate) addresses: Vec<(Arc<str>, SocketAddr)>,
     pub(crate) path: Arc<PostgresPath>,
     pub(crate) plugins: Arc<PluginHost>,
+    /// What policies may ask by name.
+    pub(crate) lookups: Arc<Services>,
     pub(crate) ledger: Ledger,
     /// Opens what the ledger sealed, for those who may look.
     pub(crate) seal_key: SealKey,
@@ -33,7 +39,11 @@ pub(crate) struct State {
     pub(crate) in_force: ArcSwap<InForce>,
     /// One reload at a time.
     pub(crate) reloading: tokio::sync::Mutex<()>,
-    pub(crate) last_reload: Mutex<Option<Reload>>,
+    /// The last one, and whether what it refused may only have been incomplete.
+    pub(crate) last_reload: Mutex<Option<(Reload, bool)>>,
+    /// The pinned policies whose file holds another component, as far as somebody was told.
+    pub(crate) waiting: Mutex<BTreeMap<Arc<str>, Digest>>,
+    pub(crate) digests: Digests,
     /// Whose certificates are read again on reload.
     pub(crate) tls: Vec<Arc<grille_postgres::Listener>>,
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
@@ -41,7 +51,11 @@ pub(crate) struct State {
 
 /// What one reload exchanges as a whole.
 pub(crate) struct InForce {
+    /// As grille.toml says it.
+    pub(crate) written: Arc<Config>,
+    /// The same with the modes of grille.lock.
     pub(crate) config: Arc<Config>,
+    pub(crate) lock: Lock,
     pub(crate) known: Known,
 }
 

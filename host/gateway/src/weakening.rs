@@ -1,6 +1,7 @@
 //! What a new configuration protects less than the old one. It is no reason to refuse, it is a reason to say so.
 
 use grille_config::{Config, Policy};
+use grille_plugin::PolicyDescription;
 use grille_policy::Mode;
 
 /// One sentence per weakening.
@@ -41,6 +42,18 @@ fn compare(old: &Config, before: &Policy, after: &Policy, found: &mut Vec<String
     }
 }
 
+/// One sentence per hook that a policy's new component no longer has: what it judged there, nobody judges now.
+pub(crate) fn lost_hooks(old: &[PolicyDescription], new: &[PolicyDescription]) -> Vec<String> {
+    let mut found = Vec::new();
+    for before in old {
+        let Some(after) = new.iter().find(|policy| policy.policy == before.policy) else { continue };
+        for hook in before.hooks.iter().filter(|hook| !after.hooks.contains(hook)) {
+            found.push(format!("policy \"{}\": its new component has no hook {hook}", before.policy));
+        }
+    }
+    found
+}
+
 /// The parts of the configuration that differ, as key paths.
 pub(crate) fn changed(old: &Config, new: &Config) -> Vec<String> {
     let mut changed = Vec::new();
@@ -62,6 +75,7 @@ pub(crate) fn changed(old: &Config, new: &Config) -> Vec<String> {
             part(&format!("policies.{}", policy.name), false);
         }
     }
+    part("lookups", old.lookups == new.lookups);
     part("masking", old.masking == new.masking);
     part("ledger", old.ledger == new.ledger);
     part("review", old.review == new.review);

@@ -3,10 +3,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
-use grille_admin::view::{Moment, OperationLine, Policies, Policy, Session, SessionDetail, Status};
+use grille_admin::view::{
+    Activity, Changed, EpochSessions, Ledger, Moment, OperationLine, Policies, Policy, Session, SessionDetail, Status,
+};
 use grille_admin::{
-    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyView, Problem, RecordingStream, Rooms, SessionFilter,
-    SessionView, StatusView, Unreadable, Unrecorded, router, serve,
+    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream,
+    RefusedChange, Rooms, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
 };
 use grille_net::{DrainHandle, Listen, Listener, ServerTls, drain};
 use grille_policy::{
@@ -43,12 +45,14 @@ pub(crate) async fn start_with(tls: Option<Arc<ServerTls>>) -> Api {
         identify: fakes.clone(),
         status: fakes.clone(),
         policies: fakes.clone(),
+        changes: fakes.clone(),
         sessions: fakes.clone(),
         audit: fakes.clone(),
         desk: desk.clone(),
     };
     let config = AdminConfig {
         operators: vec!["ops".into()],
+        owners: vec!["owners".into()],
         auditors: vec!["auditors".into()],
         reviewers: vec!["reviewers".into()],
         hosts: vec!["grille.corp".into()],
@@ -129,6 +133,7 @@ struct Fakes {
 pub(crate) fn subject(name: &str) -> Subject {
     let groups: &[&str] = match name {
         "ops" => &["ops"],
+        "olga" => &["owners"],
         "audra" => &["auditors"],
         "rita" => &["reviewers"],
         _ => &["analysts"],
@@ -168,7 +173,42 @@ impl StatusView for Fakes {
             sessions: 1,
             reviews: 77,
             warnings: Vec::new(),
+            ledger: Ledger { written: 9, synced: 8, signed: 7, trouble: None },
         }
+    }
+}
+
+impl PolicyChanges for Fakes {
+    fn change<'a>(
+        &'a self,
+        name: &'a str,
+        wish: &'a PolicyWish,
+        _by: &'a Subject,
+        may_weaken: bool,
+    ) -> BoxFuture<'a, Result<Changed, RefusedChange>> {
+        Box::pin(async move {
+            let mode = match wish {
+                _ if name != "guard" => return Err(RefusedChange::NotFound(format!("there is no policy `{name}`"))),
+                PolicyWish::Rollback => return Err(RefusedChange::No("nothing to go back to".into())),
+                PolicyWish::Promote(promotion) => promotion.mode.unwrap_or(Mode::Enforce),
+            };
+            let weakening = match mode {
+                Mode::Monitor => vec!["policy \"guard\" only monitors".to_owned()],
+                Mode::Enforce => Vec::new(),
+            };
+            if !weakening.is_empty() && !may_weaken {
+                return Err(RefusedChange::Weakens(weakening));
+            }
+            Ok(Changed {
+                policy: name.into(),
+                epoch: Epoch(4),
+                digest: Digest([1; 32]),
+                mode,
+                is_changed: true,
+                is_pinned: true,
+                weakening: weakening.into_iter().map(Into::into).collect(),
+            })
+        })
     }
 }
 
@@ -176,19 +216,43 @@ impl PolicyView for Fakes {
     fn policies(&self) -> Policies {
         let guard = Policy {
             name: "guard".into(),
-            plugin: "sql-guard 0.1.0".into(),
+            plugin: "sql-guard \"q\"".into(),
+            version: Some("0.1.0".into()),
             source: "plugins/sql-guard.wasm".into(),
             digest: Digest([1; 32]),
             settings: Digest([2; 32]),
             mode: Mode::Enforce,
+            isolation: "session".into(),
             state: "in force".into(),
+            waiting: None,
+            paused_s: Some(4),
+            broke_its_word: false,
             targets: vec!["clinic".into()],
             roles: vec!["*".into()],
             hooks: vec!["sql".into()],
+            grants: vec!["clock".into()],
             on_failure: "block".into(),
+            activity: Activity {
+                calls: 12,
+                remembered: 30,
+                allowed: 40,
+                reviewed: 0,
+                blocked: 2,
+                failures: 1,
+                failures_by_kind: [("timeout".into(), 1)].into(),
+                last_error: Some("the time limit of 50 ms is over".into()),
+                p50_us: 1.5,
+                p99_us: 1234.5,
+                memory: 1 << 20,
+            },
             notes: Vec::new(),
         };
-        Policies { epoch: Epoch(3), policies: vec![guard], reload: None }
+        Policies {
+            epoch: Epoch(3),
+            sessions: vec![EpochSessions { epoch: Epoch(3), sessions: 1 }],
+            policies: vec![guard],
+            reload: None,
+        }
     }
 }
 

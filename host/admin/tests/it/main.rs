@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic, and ids are ASCII")]
 
 mod fakes;
+mod metrics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,7 @@ async fn rights_come_from_groups() {
     for (method, path, who) in [
         (Method::GET, "/v1/status", ["ops", "audra", "rita"].as_slice()),
         (Method::GET, "/v1/policies", &["ops", "audra"]),
+        (Method::GET, "/metrics", &["ops", "audra"]),
         (Method::GET, "/v1/sessions", &["audra"]),
         (Method::GET, &session, &["audra"]),
         (Method::GET, &recording, &["audra"]),
@@ -58,7 +60,7 @@ async fn rights_come_from_groups() {
         }
     }
     let (_, detail) = api.problem(Method::GET, "/v1/sessions", "ann").await;
-    assert_eq!(detail, "ann may not list sessions: that takes one of the groups auditors");
+    assert_eq!(detail, "ann may not list sessions: that takes one of the groups auditors ([admin] auditors)");
     assert!(api.acts().contains(&"ann refused list sessions".to_owned()));
 }
 
@@ -246,4 +248,73 @@ async fn tokens_are_not_read_in_the_clear_off_loopback() {
     let (_handle, ear) = drain();
     let refused = serve(Listener::bind(listen).unwrap(), None, axum::Router::new(), ear).await.unwrap_err();
     assert!(refused.to_string().contains("give it TLS or a loopback address"), "{refused}");
+}
+
+#[tokio::test]
+async fn changing_policies_takes_a_right_and_weakening_them_a_stronger_one() {
+    let api = start().await;
+    let promote = async |token: &str, name: &str, body: serde_json::Value| {
+        let url = api.url(&format!("/v1/policies/{name}/promote"));
+        let answer = api.client.post(url).bearer_auth(token).json(&body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<serde_json::Value>().await.unwrap())
+    };
+    let monitor = || json!({ "mode": "monitor" });
+    let (status, answer) = promote("ops", "guard", json!({})).await;
+    assert_eq!((status, &answer["epoch"], &answer["weakening"]), (200, &json!(4), &json!([])));
+    let (status, answer) = promote("ops", "guard", monitor()).await;
+    let why = "ops may not weaken what protects (policy \"guard\" only monitors): \
+               that takes one of the groups owners ([admin] owners)";
+    assert_eq!((status, answer["detail"].as_str().unwrap()), (403, why));
+    let (status, answer) = promote("olga", "guard", monitor()).await;
+    assert_eq!((status, &answer["weakening"]), (200, &json!(["policy \"guard\" only monitors"])));
+    assert_eq!(promote("audra", "guard", json!({})).await.0, 403);
+    assert_eq!(promote("ops", "gard", json!({})).await.0, 404);
+    assert_eq!(promote("ops", "guard", json!({ "digets": "1" })).await.0, 422);
+    let (status, detail) = api.problem(Method::POST, "/v1/policies/guard/rollback", "ops").await;
+    assert_eq!((status, &*detail), (409, "nothing to go back to"));
+    let acts = api.acts();
+    let told = [
+        "ops policy.promote guard",
+        "ops policy.promote guard mode=monitor",
+        "ops refused weaken what protects (policy \"guard\" only monitors)",
+        "olga policy.promote guard mode=monitor",
+        "audra refused change policy \"guard\"",
+        "ops policy.promote gard",
+        "ops policy.rollback guard",
+    ];
+    assert_eq!(acts, told);
+    api.fill_disk();
+    assert_eq!(promote("ops", "guard", json!({})).await.0, 503, "what cannot be recorded is not done");
+}
+
+#[tokio::test]
+async fn metrics_are_what_prometheus_reads() {
+    let api = start().await;
+    let answer = api.send(Method::GET, "/metrics", "ops").await;
+    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    let text = answer.text().await.unwrap();
+    let samples = metrics::parse(&text);
+    let policy = r#"policy="guard",plugin="sql-guard \"q\"",version="0.1.0",digest="010101010101",mode="enforce""#;
+    for (series, value) in [
+        ("grille_sessions".to_owned(), 1.0),
+        ("grille_policy_epoch".to_owned(), 3.0),
+        (r#"grille_policy_epoch_sessions{epoch="3"}"#.to_owned(), 1.0),
+        ("grille_reload_ok".to_owned(), 1.0),
+        ("grille_ledger_writable".to_owned(), 1.0),
+        (r#"grille_ledger_records{stage="signed"}"#.to_owned(), 7.0),
+        (format!("grille_policy_calls_total{{{policy}}}"), 12.0),
+        (format!("grille_policy_remembered_total{{{policy}}}"), 30.0),
+        (format!("grille_policy_verdicts_total{{{policy},verdict=\"block\"}}"), 2.0),
+        (format!("grille_policy_failures_total{{{policy},kind=\"timeout\"}}"), 1.0),
+        (format!("grille_policy_failures_total{{{policy},kind=\"trap\"}}"), 0.0),
+        (format!("grille_policy_call_seconds{{{policy},quantile=\"0.99\"}}"), 0.001_234_5),
+        (format!("grille_policy_call_seconds_count{{{policy}}}"), 12.0),
+        (format!("grille_policy_memory_bytes{{{policy}}}"), 1_048_576.0),
+        (format!("grille_policy_paused{{{policy}}}"), 1.0),
+    ] {
+        let found = samples.get(&series).unwrap_or_else(|| panic!("{series} is not in\n{text}"));
+        assert!((found - value).abs() < 1e-9, "{series}: {found}");
+    }
+    assert!(samples.len() < 40, "the series are counted: {}", samples.len());
 }

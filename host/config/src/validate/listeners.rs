@@ -53,8 +53,9 @@ impl Check<'_> {
         let address = self.address("admin.address", admin.address);
         let tls = self.server_tls("admin", admin.tls, address);
         let operators = self.texts("admin.operators", admin.operators, None);
+        let owners = self.texts("admin.owners", admin.owners, None);
         let auditors = self.texts("admin.auditors", admin.auditors, None);
-        Some(Admin { address: address?, tls: tls?, operators, auditors })
+        Some(Admin { address: address?, tls: tls?, operators, owners, auditors })
     }
 
     /// The outer none means that something is wrong.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Check, Names};
 use crate::locate::join;
-use crate::{Limits, Pin, Policy, file, suggest};
+use crate::{Isolation, Limits, Pin, Policy, file, suggest};
 
 impl Check<'_> {
     pub(super) fn policies(&mut self, policies: BTreeMap<String, file::Policy>, names: &Names) -> Option<Vec<Policy>> {
@@ -20,12 +20,17 @@ impl Check<'_> {
             let roles = policy.roles.unwrap_or_else(|| vec!["*".to_owned()]);
             check.bound_roles(&join(key, "roles"), &roles, names);
             for (at, grant) in policy.grants.iter().enumerate() {
-                check.grant(&format!("{key}.grants[{at}]"), grant);
+                check.grant(&format!("{key}.grants[{at}]"), grant, names);
             }
             let limits_key = join(key, "limits");
             let limits = Limits {
-                memory: check.size(&join(&limits_key, "memory"), policy.limits.memory, MEMORY, MEMORY_MIN..=MEMORY_MAX),
-                time: check.duration(&join(&limits_key, "time"), policy.limits.time, TIME, TIME_MIN..=TIME_MAX),
+                memory: policy.limits.memory.map(|text| {
+                    check.size(&join(&limits_key, "memory"), Some(text), MEMORY_MAX, MEMORY_MIN..=MEMORY_MAX)
+                }),
+                time: policy
+                    .limits
+                    .time
+                    .map(|text| check.duration(&join(&limits_key, "time"), Some(text), TIME_MAX, TIME_MIN..=TIME_MAX)),
             };
             let pin = check.pin(key, policy.allow_unsigned, policy.sha256);
             let protection = check.protection(&join(key, "settings"), &policy.settings);
@@ -41,6 +46,11 @@ impl Check<'_> {
                 },
                 failure_allows: matches!(policy.on_failure, Some(file::OnFailure::Allow)),
                 limits,
+                isolation: match policy.isolation {
+                    None | Some(file::Isolation::Session) => Isolation::Session,
+                    Some(file::Isolation::Request) => Isolation::Request,
+                    Some(file::Isolation::Shared) => Isolation::Shared,
+                },
                 grants: policy.grants.into_iter().map(Into::into).collect(),
                 pin: pin?,
                 settings: Value::Object(policy.settings),
@@ -79,10 +89,18 @@ impl Check<'_> {
         }
     }
 
-    fn grant(&mut self, key: &str, grant: &str) {
-        if !GRANTS.contains(&grant) {
+    fn grant(&mut self, key: &str, grant: &str, names: &Names) {
+        if let Some(name) = grant.strip_prefix("lookup:") {
+            if !names.lookups.iter().any(|known| known == name) {
+                let hint = suggest::closest(name, names.lookups.iter().map(String::as_str))
+                    .map(|meant| format!("did you mean `lookup:{meant}`?"));
+                let hint = hint.unwrap_or_else(|| format!("[lookups.{name}] with a `url` would make it"));
+                self.report(key, format!("there is no service `{name}` under [lookups]"), Some(hint));
+            }
+        } else if !GRANTS.contains(&grant) {
             let hint = match grant {
                 "log" | "detect" => Some("every plugin has it: leave it out".to_owned()),
+                "lookup" => Some("name the service: \"lookup:NAME\", as in [lookups.NAME]".to_owned()),
                 _ => suggest::hint(grant, GRANTS),
             };
             self.report(key, format!("there is no grant `{grant}`"), hint);
@@ -163,13 +181,11 @@ enum Notify {
 }
 
 /// What can be granted; `log` and `detect` need no grant.
-const GRANTS: [&str; 1] = ["clock"];
-const MEMORY: u64 = 64 << 20;
+const GRANTS: [&str; 3] = ["clock", "counters", "kv"];
 /// One 64 KiB page is the least a component has; a mebibyte leaves room for its data.
 const MEMORY_MIN: u64 = 1 << 20;
 /// The slots of the pool of guest memories are this big.
 const MEMORY_MAX: u64 = 256 << 20;
-const TIME: Duration = Duration::from_millis(50);
 /// Two ticks of the clock that guests are stopped by.
 const TIME_MIN: Duration = Duration::from_millis(4);
 /// Somebody waits for the answer of a statement.

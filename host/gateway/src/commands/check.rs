@@ -1,6 +1,6 @@
 use anyhow::Context as _;
 use grille_config::{Problem, parse, render};
-use grille_gateway::{Options, check, check_online};
+use grille_gateway::{Found, Options, check, check_online};
 
 use super::{ConfigArg, Format, Outcome, say};
 
@@ -22,24 +22,34 @@ pub(crate) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let path = &args.config.config;
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let problems = match parse(&text, path) {
-        Err(problems) => problems,
+    let Found { problems, warnings } = match parse(&text, path) {
+        Err(problems) => Found { problems, warnings: Vec::new() },
         Ok(config) => {
             let options = Options { permit_demo_issuer: args.permit_demo_issuer, ..Options::default() };
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.context("start the runtime")?.block_on(async {
-                let mut problems = check(&config).await?;
+                let mut found = check(&config).await?;
                 if args.online {
-                    problems.extend(check_online(&config, options).await?);
+                    found.problems.extend(check_online(&config, options).await?);
                 }
-                anyhow::Ok(problems)
+                anyhow::Ok(found)
             })?
         }
     };
     match args.format {
-        Format::Json => say(&format!("{}\n", serde_json::to_string_pretty(&Answer { problems: &problems })?)),
-        Format::Text if problems.is_empty() => say(&format!("{}: no problems\n", path.display())),
-        Format::Text => say(&render(path, &problems)),
+        Format::Json => {
+            say(&format!("{}\n", serde_json::to_string_pretty(&Answer { problems: &problems, warnings: &warnings })?))
+        }
+        Format::Text => {
+            render(path, &warnings).lines().for_each(|line| match line.strip_prefix("    ") {
+                Some(hint) => say(&format!("    {hint}\n")),
+                None => say(&format!("warning: {line}\n")),
+            });
+            say(&match problems.is_empty() {
+                true => format!("{}: no problems\n", path.display()),
+                false => render(path, &problems),
+            });
+        }
     }
     Ok(if problems.is_empty() { Outcome::Done } else { Outcome::No })
 }
@@ -47,4 +57,5 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
 #[derive(serde::Serialize)]
 struct Answer<'a> {
     problems: &'a [Problem],
+    warnings: &'a [Problem],
 }

@@ -1,9 +1,11 @@
+mod status;
+
 use std::sync::Arc;
 
-use grille_admin::view::{Policies, Policy};
+use grille_admin::view::{Changed, Policies, Policy, Promotion};
 use grille_policy::{Digest, Mode};
 
-use super::table::{harmless, line, table, time};
+use super::table::{line, table};
 use super::{Format, Outcome, answer, print_json, say};
 use crate::client::{Client, NoAnswer, Reach};
 
@@ -11,8 +13,12 @@ use crate::client::{Client, NoAnswer, Reach};
 pub(crate) enum Action {
     /// List the policies in force
     List(Args),
-    /// Show what is in force, what waits, and how the last reload went
+    /// Show what is in force, what it did, what waits, and how the last reload went
     Status(Args),
+    /// Put the component in a policy's file in force, or another one, or another mode
+    Promote(PromoteArgs),
+    /// Go back to what a policy ran before the last promotion; once more goes forward again
+    Rollback(RollbackArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -24,19 +30,80 @@ pub(crate) struct Args {
     reach: Reach,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct PromoteArgs {
+    /// The policy
+    name: String,
+    /// The component by its SHA-256 or the beginning of it; else the one that is in the file now
+    #[arg(long, value_name = "SHA256", conflicts_with = "mode")]
+    digest: Option<String>,
+    /// The mode, with the component as it is; enforce → monitor takes the right of an owner
+    #[arg(long, value_enum)]
+    mode: Option<To>,
+    #[command(flatten)]
+    args: Args,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RollbackArgs {
+    /// The policy
+    name: String,
+    #[command(flatten)]
+    args: Args,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum To {
+    Enforce,
+    Monitor,
+}
+
 pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
     answer(async {
-        let (Action::List(args) | Action::Status(args)) = action;
-        let policies: Policies = Client::new(&args.reach)?.read(&["v1", "policies"], &[]).await?;
-        if args.format == Format::Json {
-            return print_json(&policies);
+        match action {
+            Action::List(args) => show(args, list).await,
+            Action::Status(args) => show(args, status::status).await,
+            Action::Promote(promote) => {
+                let mode = promote.mode.map(|to| match to {
+                    To::Enforce => Mode::Enforce,
+                    To::Monitor => Mode::Monitor,
+                });
+                let promotion = Promotion { digest: promote.digest.clone(), mode };
+                change(&promote.args, &promote.name, "promote", &promotion).await
+            }
+            Action::Rollback(rollback) => change(&rollback.args, &rollback.name, "rollback", &()).await,
         }
-        say(&match action {
-            Action::List(_) => list(&policies),
-            Action::Status(_) => status(&policies),
-        });
-        Ok::<(), NoAnswer>(())
     })
+}
+
+async fn show(args: &Args, text: fn(&Policies) -> String) -> Result<(), NoAnswer> {
+    let policies: Policies = Client::new(&args.reach)?.read(&["v1", "policies"], &[]).await?;
+    if args.format == Format::Json {
+        return print_json(&policies);
+    }
+    say(&text(&policies));
+    Ok(())
+}
+
+async fn change(args: &Args, name: &str, what: &str, body: &impl serde::Serialize) -> Result<(), NoAnswer> {
+    let changed: Changed = Client::new(&args.reach)?.post(&["v1", "policies", name, what], body).await?;
+    if args.format == Format::Json {
+        return print_json(&changed);
+    }
+    say(&said(&changed));
+    Ok(())
+}
+
+fn said(changed: &Changed) -> String {
+    let (digest, mode) = (short(&changed.digest), mode(changed.mode));
+    let Changed { policy, epoch, .. } = changed;
+    let mut text = match (changed.is_changed, changed.is_pinned) {
+        (true, _) => format!("policy {policy} runs {digest} ({mode}); policy epoch {epoch} is in force\n"),
+        (false, true) => format!("policy {policy} is pinned to {digest} ({mode}), which it runs already\n"),
+        (false, false) => format!("nothing to change: policy {policy} runs {digest} ({mode}) and is pinned to it\n"),
+    };
+    changed.weakening.iter().for_each(|line| text.push_str(&format!("weaker: {}\n", super::table::harmless(line))));
+    text
 }
 
 fn list(policies: &Policies) -> String {
@@ -46,7 +113,7 @@ fn list(policies: &Policies) -> String {
     let row = |policy: &Policy| {
         vec![
             line(&policy.name, 30),
-            line(&policy.plugin, 30),
+            line(&plugin(policy), 30),
             mode(policy.mode).to_owned(),
             line(&names(&policy.targets), 30),
             line(&names(&policy.roles), 30),
@@ -58,36 +125,12 @@ fn list(policies: &Policies) -> String {
     table(&["NAME", "PLUGIN", "MODE", "TARGETS", "ROLES", "ON FAILURE", "SOURCE"], &rows)
 }
 
-fn status(policies: &Policies) -> String {
-    let row = |policy: &Policy| {
-        vec![
-            line(&policy.name, 30),
-            mode(policy.mode).to_owned(),
-            short(&policy.digest),
-            short(&policy.settings),
-            line(&names(&policy.hooks), 60),
-            line(&policy.state, 60),
-        ]
-    };
-    let rows: Vec<Vec<String>> = policies.policies.iter().map(row).collect();
-    let mut text = format!("policy epoch {}\n\n", policies.epoch);
-    text.push_str(&table(&["NAME", "MODE", "PLUGIN", "SETTINGS", "HOOKS", "STATE"], &rows));
-    let notes: Vec<String> = policies
-        .policies
-        .iter()
-        .flat_map(|policy| policy.notes.iter().map(|note| format!("{}: {}\n", policy.name, harmless(note))))
-        .collect();
-    if !notes.is_empty() {
-        text.push_str(&format!("\n{}", notes.concat()));
+/// The plugin's name and version.
+fn plugin(policy: &Policy) -> String {
+    match &policy.version {
+        Some(version) => format!("{} {version}", policy.plugin),
+        None => policy.plugin.to_string(),
     }
-    if let Some(reload) = &policies.reload {
-        let outcome = if reload.is_done { "came into force" } else { "was refused, nothing changed" };
-        text.push_str(&format!("\nthe last reload, {}, {outcome}\n", time(reload.at_ms)));
-        for line in &reload.lines {
-            text.push_str(&format!("  {}\n", harmless(line)));
-        }
-    }
-    text
 }
 
 const fn mode(mode: Mode) -> &'static str {
@@ -108,62 +151,44 @@ fn short(digest: &Digest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use grille_admin::view::Reload;
     use grille_policy::Epoch;
 
     use super::*;
-
-    fn policies() -> Policies {
-        let policy = |name: &str, mode, state: &str, notes: &[&str]| Policy {
-            name: name.into(),
-            plugin: format!("{name} 0.1.0").into(),
-            source: format!("plugins/{name}.wasm").into(),
-            digest: Digest([0xab; 32]),
-            settings: Digest([0xcd; 32]),
-            mode,
-            state: state.into(),
-            targets: vec!["clinic".into()],
-            roles: vec!["*".into(), "!dba".into()],
-            hooks: vec!["sql".into(), "sql-columns".into()],
-            on_failure: "block".into(),
-            notes: notes.iter().map(|&note| note.into()).collect(),
-        };
-        let lines = vec!["policies.phi.plugin: the file is \u{1b}[1mtruncated".into()];
-        Policies {
-            epoch: Epoch(4),
-            policies: vec![
-                policy("guard", Mode::Monitor, "in force", &[]),
-                policy("phi", Mode::Enforce, "missing", &["follows its file", "12 calls"]),
-            ],
-            reload: Some(Reload { at_ms: 1_795_000_000_000, is_done: false, lines }),
-        }
-    }
 
     #[test]
     fn a_list() {
         let expected = "\
 NAME   PLUGIN       MODE     TARGETS  ROLES    ON FAILURE  SOURCE
 guard  guard 0.1.0  monitor  clinic   *, !dba  block       plugins/guard.wasm
-phi    phi 0.1.0    enforce  clinic   *, !dba  block       plugins/phi.wasm
+phi    phi 0.1.0    enforce  clinic   *, !dba  allow       plugins/phi.wasm
 ";
-        assert_eq!(list(&policies()), expected);
+        assert_eq!(list(&status::tests::policies()), expected);
     }
 
     #[test]
-    fn a_status() {
-        let expected = "\
-policy epoch 4
-
-NAME   MODE     PLUGIN        SETTINGS      HOOKS             STATE
-guard  monitor  abababababab  cdcdcdcdcdcd  sql, sql-columns  in force
-phi    enforce  abababababab  cdcdcdcdcdcd  sql, sql-columns  missing
-
-phi: follows its file
-phi: 12 calls
-
-the last reload, 2026-11-18T11:06:40Z, was refused, nothing changed
-  policies.phi.plugin: the file is \\u001b[1mtruncated
-";
-        assert_eq!(status(&policies()), expected);
+    fn what_changed_is_said_in_a_line() {
+        let changed = |is_changed, is_pinned, weakening: &[&str]| Changed {
+            policy: "phi".into(),
+            epoch: Epoch(7),
+            digest: Digest([0xab; 32]),
+            mode: Mode::Monitor,
+            is_changed,
+            is_pinned,
+            weakening: weakening.iter().map(|&line| line.into()).collect(),
+        };
+        for (changed, expected) in [
+            (
+                changed(true, true, &["policy \"phi\" only monitors"]),
+                "policy phi runs abababababab (monitor); policy epoch 7 is in force\n\
+                 weaker: policy \"phi\" only monitors\n",
+            ),
+            (changed(false, true, &[]), "policy phi is pinned to abababababab (monitor), which it runs already\n"),
+            (
+                changed(false, false, &[]),
+                "nothing to change: policy phi runs abababababab (monitor) and is pinned to it\n",
+            ),
+        ] {
+            assert_eq!(said(&changed), expected);
+        }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Watch {
 }
 
 /// What changes whenever a file is written or exchanged. None for a file that is not there.
-type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+pub(crate) type Stamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
 impl Watch {
     /// Without the operating system's events it still notices everything, two seconds later.
@@ -100,7 +100,7 @@ fn folder(file: &Path) -> PathBuf {
 }
 
 /// Follows links, so that exchanging what a link leads to is seen.
-fn stamp(file: &Path) -> Stamp {
+pub(crate) fn stamp(file: &Path) -> Stamp {
     let data = fs::metadata(file).ok()?;
     Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec()))
 }

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use grille_admin::{Act, Action, Audit, Identify, NotIdentified, Unrecorded};
+use grille_admin::view::Changed;
+use grille_admin::{Act, Action, Audit, Identify, NotIdentified, PolicyChanges, PolicyWish, RefusedChange, Unrecorded};
 use grille_identity::{Denied, Verifier};
 use grille_ledger::{AdminAction, Ledger, Read, Record};
 use grille_policy::{BoxFuture, Subject};
+
+use crate::state::State;
 
 /// The same tokens as on the data paths.
 pub(crate) struct Identity(pub(crate) Arc<Verifier>);
@@ -22,6 +25,21 @@ impl Identify for Identity {
                 }
             })
         })
+    }
+}
+
+/// Promotions and their way back.
+pub(crate) struct Changes(pub(crate) Arc<State>);
+
+impl PolicyChanges for Changes {
+    fn change<'a>(
+        &'a self,
+        name: &'a str,
+        wish: &'a PolicyWish,
+        by: &'a Subject,
+        may_weaken: bool,
+    ) -> BoxFuture<'a, Result<Changed, RefusedChange>> {
+        Box::pin(self.0.change_policy(name, wish, by, may_weaken))
     }
 }
 

@@ -3,12 +3,13 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use grille_admin::view::{Listener, Policies, Policy, Status};
+use grille_admin::view::{Activity, EpochSessions, Ledger, Listener, Policies, Policy, Status};
 use grille_admin::{PolicyView, StatusView};
-use grille_config::{Config, Pin, Target, TlsMode};
-use grille_plugin::PolicyStatus;
-use grille_policy::{Epoch, Evaluator as _, Mode};
+use grille_config::{Config, Locked, Pin, Target, TlsMode};
+use grille_plugin::{Isolation, PolicyStatus};
+use grille_policy::{Evaluator as _, FailureKind, Mode};
 
+use crate::policies::{self, shorten};
 use crate::state::State;
 use crate::weakening::restart_parts;
 
@@ -23,6 +24,7 @@ impl StatusView for Overview {
             protocol: "postgres".into(),
             address: address.to_string().into(),
         });
+        let ledger = state.ledger.status();
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             started_ms: state.started_ms,
@@ -32,6 +34,12 @@ impl StatusView for Overview {
             sessions: state.path.live().list().len() as u64,
             reviews: 0,
             warnings: self.warnings(&config),
+            ledger: Ledger {
+                written: ledger.written,
+                synced: ledger.synced,
+                signed: ledger.signed,
+                trouble: ledger.trouble.map(Into::into),
+            },
         }
     }
 }
@@ -43,7 +51,9 @@ impl Overview {
         if let Some(trouble) = state.ledger.status().trouble {
             warnings.push(format!("the ledger cannot be written, so nothing is forwarded: {trouble}"));
         }
-        if let Some(reload) = state.last_reload.lock().as_ref().filter(|reload| !reload.is_done) {
+        if let Some(reload) =
+            state.last_reload.lock().as_ref().map(|(reload, _)| reload).filter(|reload| !reload.is_done)
+        {
             let first = reload.lines.first().cloned().unwrap_or_else(|| "".into());
             warnings.push(format!("the last reload was refused: {first}"));
         }
@@ -57,6 +67,15 @@ impl Overview {
             }
             if policy.on_failure_allow {
                 warnings.push(format!("policy \"{}\" lets operations pass when it fails", policy.policy));
+            }
+            if let Some(seconds) = policy.paused_s {
+                let name = &policy.policy;
+                warnings.push(format!("policy \"{name}\" fails again and again: it is not asked for {seconds} s"));
+            }
+            if policy.broke_its_word {
+                let name = &policy.policy;
+                let what = "says that it is stateless and answered the same question otherwise";
+                warnings.push(format!("policy \"{name}\" {what}: its answers are not remembered any more"));
             }
         }
         warnings
@@ -77,46 +96,108 @@ pub(crate) fn weak_targets(config: &Config) -> Vec<String> {
 impl PolicyView for Overview {
     fn policies(&self) -> Policies {
         let state = &self.0;
-        let config = state.config();
-        let policies = state.plugins.status().iter().map(|status| policy(&config, status)).collect();
-        Policies { epoch: epoch(state), policies, reload: state.last_reload.lock().clone() }
+        let sessions = state.plugins.sessions().into_iter();
+        Policies {
+            epoch: state.plugins.epoch(),
+            sessions: sessions.map(|(epoch, count)| EpochSessions { epoch, sessions: count as u64 }).collect(),
+            policies: state.plugins.status().into_iter().map(|status| self.policy(status)).collect(),
+            reload: state.last_reload.lock().as_ref().map(|(reload, _)| reload.clone()),
+        }
     }
 }
 
-fn epoch(state: &State) -> Epoch {
-    state.plugins.epoch()
+impl Overview {
+    fn policy(&self, status: PolicyStatus) -> Policy {
+        let in_force = self.0.in_force.load();
+        let written = in_force.config.policies.iter().find(|policy| policy.name == status.policy);
+        let pin = written.and_then(|policy| policies::pin(policy, &in_force.lock));
+        let file = written.map(|policy| self.0.digests.of(&policy.plugin));
+        let is_missing = written.is_some_and(|policy| !policy.plugin.exists());
+        // What follows its file and differs from it is refused or on its way: the last reload says which.
+        let waiting = file.and_then(Result::ok).filter(|digest| pin.is_some() && *digest != status.digest);
+        let state = match () {
+            () if status.paused_s.is_some() => "paused",
+            () if is_missing => "missing",
+            () if waiting.is_some() => "new digest waiting",
+            () => "in force",
+        };
+        let failures = status.failures_by_kind.iter();
+        // A component out of the ledger is named like its file there, where it has no name of its own.
+        let stem = written.and_then(|policy| policy.plugin.file_stem()).map(|stem| stem.to_string_lossy());
+        let is_named_by_digest = *status.plugin == *status.digest.to_string();
+        let plugin = stem.filter(|_| is_named_by_digest).map_or(status.plugin, |stem| stem.into());
+        Policy {
+            plugin,
+            version: status.version,
+            source: written.map_or_else(String::new, |policy| policy.plugin.display().to_string()).into(),
+            digest: status.digest,
+            settings: status.settings_digest,
+            mode: status.mode,
+            isolation: match status.isolation {
+                Isolation::Session => "session",
+                Isolation::Request => "request",
+                Isolation::Shared => "shared",
+            }
+            .into(),
+            state: state.into(),
+            waiting,
+            paused_s: status.paused_s,
+            broke_its_word: status.broke_its_word,
+            targets: written.map_or_else(Vec::new, |policy| policy.targets.clone()),
+            roles: written.map_or_else(Vec::new, |policy| policy.role_entries.clone()),
+            hooks: status.hooks.iter().map(|hook| (*hook).into()).collect(),
+            grants: status.grants.into_iter().map(Into::into).collect(),
+            on_failure: if status.on_failure_allow { "allow" } else { "block" }.into(),
+            activity: Activity {
+                calls: status.calls,
+                remembered: status.memoised,
+                allowed: status.allowed,
+                reviewed: status.reviewed,
+                blocked: status.blocked,
+                failures: status.failures,
+                failures_by_kind: failures.map(|(kind, count)| (kind_name(*kind).into(), *count)).collect(),
+                last_error: status.last_error,
+                p50_us: status.p50_us,
+                p99_us: status.p99_us,
+                memory: status.memory,
+            },
+            notes: written.map_or_else(Vec::new, |policy| notes(policy, in_force.lock.policies.get(&*policy.name))),
+            name: status.policy,
+        }
+    }
 }
 
-fn policy(config: &Config, status: &PolicyStatus) -> Policy {
-    let written = config.policies.iter().find(|policy| policy.name == status.policy);
-    let plugin = match &status.version {
-        Some(version) => format!("{} {version}", status.plugin).into(),
-        None => Arc::clone(&status.plugin),
-    };
-    let mut notes = Vec::new();
-    if let Some(error) = &status.last_error {
-        notes.push(format!("{} of {} calls failed, the last one: {error}", status.failures, status.calls).into());
+/// Where its component and its mode come from.
+fn notes(policy: &grille_config::Policy, locked: Option<&Locked>) -> Vec<Arc<str>> {
+    let mut notes: Vec<Arc<str>> = Vec::new();
+    match (policy.pin, locked) {
+        (Pin::Follow, None) => notes.push("follows its file".into()),
+        (Pin::Follow | Pin::Lock, Some(_)) => notes.push("pinned by grille.lock".into()),
+        (Pin::Digest(_), _) => notes.push("pinned by sha256 in grille.toml".into()),
+        (Pin::Lock, None) => {}
     }
-    if written.is_some_and(|policy| policy.pin == Pin::Follow) {
-        notes.push("follows its file".into());
+    if locked.is_some_and(|locked| locked.mode.is_some()) {
+        notes.push("mode from grille.lock".into());
     }
-    if status.calls > 0 {
-        let times = format!("{} calls, p50 {:.1} µs, p99 {:.1} µs", status.calls, status.p50_us, status.p99_us);
-        notes.push(times.into());
+    if let Some(previous) = locked.and_then(|locked| locked.previous) {
+        let mode = match previous.mode {
+            Some(Mode::Enforce) => ", enforce",
+            Some(Mode::Monitor) => ", monitor",
+            None => "",
+        };
+        notes.push(format!("`grille policy rollback` goes to {}{mode}", shorten(&previous.sha256)).into());
     }
-    let is_missing = written.is_some_and(|policy| !policy.plugin.exists());
-    Policy {
-        name: Arc::clone(&status.policy),
-        plugin,
-        source: written.map_or_else(String::new, |policy| policy.plugin.display().to_string()).into(),
-        digest: status.digest,
-        settings: status.settings_digest,
-        mode: status.mode,
-        state: if is_missing { "missing" } else { "in force" }.into(),
-        targets: written.map_or_else(Vec::new, |policy| policy.targets.clone()),
-        roles: written.map_or_else(Vec::new, |policy| policy.role_entries.clone()),
-        hooks: status.hooks.iter().map(|hook| (*hook).into()).collect(),
-        on_failure: if status.on_failure_allow { "allow" } else { "block" }.into(),
-        notes,
+    notes
+}
+
+/// As records and metrics call it.
+const fn kind_name(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Trap => "trap",
+        FailureKind::Timeout => "timeout",
+        FailureKind::Memory => "memory",
+        FailureKind::Nonsense => "nonsense",
+        FailureKind::Start => "start",
+        FailureKind::Breaker => "breaker",
     }
 }

@@ -3,9 +3,10 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use bytes::BytesMut;
-use grille_admin::view::{Policies, Policy, Reload, Status};
+use grille_admin::view::{Activity, Changed, EpochSessions, Policies, Policy, Reload, Status};
 use grille_admin::{
-    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyView, Rooms, StatusView, Unrecorded, router, serve,
+    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RefusedChange, Rooms,
+    StatusView, Unrecorded, router, serve,
 };
 use grille_gateway::views::{Live, Sessions};
 use grille_ledger::{
@@ -68,12 +69,14 @@ impl House {
             identify: people.clone(),
             status: people.clone(),
             policies: people.clone(),
+            changes: people.clone(),
             sessions: Arc::new(Sessions::new(path, seal, people.clone())),
             audit: people.clone(),
             desk: desk.clone(),
         };
         let config = AdminConfig {
             operators: vec!["ops".into()],
+            owners: vec!["owners".into()],
             auditors: vec!["auditors".into()],
             reviewers: vec!["reviewers".into()],
             hosts: Vec::new(),
@@ -242,6 +245,7 @@ fn column(name: &str, type_oid: u32) -> Field<'_> {
 fn subject(name: &str) -> Subject {
     let groups: &[&str] = match name {
         "ops" => &["ops"],
+        "olga" => &["owners"],
         "audra" => &["auditors"],
         "rita" => &["reviewers"],
         _ => &["analysts"],
@@ -334,7 +338,42 @@ impl StatusView for People {
             sessions: 0,
             reviews: 0,
             warnings: Vec::new(),
+            ledger: grille_admin::view::Ledger { written: 9, synced: 8, signed: 7, trouble: None },
         }
+    }
+}
+
+impl PolicyChanges for People {
+    fn change<'a>(
+        &'a self,
+        name: &'a str,
+        wish: &'a PolicyWish,
+        _by: &'a Subject,
+        may_weaken: bool,
+    ) -> BoxFuture<'a, Result<Changed, RefusedChange>> {
+        Box::pin(async move {
+            let mode = match wish {
+                _ if name != "guard" => return Err(RefusedChange::NotFound(format!("there is no policy `{name}`"))),
+                PolicyWish::Rollback => return Err(RefusedChange::No("nothing to go back to".into())),
+                PolicyWish::Promote(promotion) => promotion.mode.unwrap_or(Mode::Enforce),
+            };
+            let weakening = match mode {
+                Mode::Monitor => vec!["policy \"guard\" only monitors".to_owned()],
+                Mode::Enforce => Vec::new(),
+            };
+            if !weakening.is_empty() && !may_weaken {
+                return Err(RefusedChange::Weakens(weakening));
+            }
+            Ok(Changed {
+                policy: name.into(),
+                epoch: Epoch(4),
+                digest: Digest([1; 32]),
+                mode,
+                is_changed: true,
+                is_pinned: true,
+                weakening: weakening.into_iter().map(Into::into).collect(),
+            })
+        })
     }
 }
 
@@ -342,21 +381,45 @@ impl PolicyView for People {
     fn policies(&self) -> Policies {
         let guard = Policy {
             name: "guard".into(),
-            plugin: "sql-guard 0.1.0".into(),
+            plugin: "sql-guard".into(),
+            version: Some("0.1.0".into()),
             source: "plugins/sql-guard.wasm".into(),
             digest: Digest([1; 32]),
             settings: Digest([2; 32]),
             mode: Mode::Enforce,
+            isolation: "session".into(),
             state: "in force".into(),
+            waiting: None,
+            paused_s: Some(4),
+            broke_its_word: false,
             targets: vec!["clinic".into()],
             roles: vec!["*".into()],
             hooks: vec!["sql".into()],
+            grants: vec!["clock".into()],
             on_failure: "block".into(),
+            activity: Activity {
+                calls: 12,
+                remembered: 30,
+                allowed: 40,
+                reviewed: 0,
+                blocked: 2,
+                failures: 1,
+                failures_by_kind: [("timeout".into(), 1)].into(),
+                last_error: Some("the time limit of 50 ms is over".into()),
+                p50_us: 1.5,
+                p99_us: 1234.5,
+                memory: 1 << 20,
+            },
             notes: Vec::new(),
         };
         let lines = vec!["policies.guard: the file is truncated".into()];
         let reload = Some(Reload { at_ms: 1_795_000_000_000, is_done: false, lines });
-        Policies { epoch: Epoch(3), policies: vec![guard], reload }
+        Policies {
+            epoch: Epoch(3),
+            sessions: vec![EpochSessions { epoch: Epoch(3), sessions: 1 }],
+            policies: vec![guard],
+            reload,
+        }
     }
 }
 
