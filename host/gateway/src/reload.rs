@@ -38,7 +38,7 @@ pub(crate) use watch::{Stamp, stamp};
 pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
     let mut watch = Watch::new(files(&state.config()));
     // What changed between the first reading and the first look would never be noticed.
-    state.reload(Told::Once).await;
+    complete(&state, &mut watch).await;
     loop {
         tokio::select! {
             () = watch.changed() => complete(&state, &mut watch).await,
@@ -57,7 +57,7 @@ pub(crate) async fn follow(state: Arc<State>, mut forced: mpsc::Receiver<()>) {
         named.dedup();
         if watch.refollow(named) {
             // The same for files that are looked at from now on.
-            state.reload(Told::Once).await;
+            complete(&state, &mut watch).await;
         }
     }
 }

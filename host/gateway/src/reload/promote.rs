@@ -204,7 +204,7 @@ fn write(path: &Path, text: &[u8]) -> anyhow::Result<()> {
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(path.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
     };
     write().inspect_err(|_| drop(fs::remove_file(&beside))).with_context(|| format!("write {}", path.display()))
 }

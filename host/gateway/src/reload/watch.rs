@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The files that a configuration is made of, and what tells that one of them may have changed.
 pub(crate) struct Watch {
@@ -74,8 +74,11 @@ impl Watch {
     /// Waits until a file is other than when it was last looked at.
     pub(crate) async fn changed(&mut self) {
         loop {
-            if let Ok(Some(())) = timeout(LOOK, self.events.recv()).await {
-                self.settle().await;
+            match timeout(LOOK, self.events.recv()).await {
+                Ok(Some(())) => self.settle().await,
+                // Nobody sends any: without a pause this would look all the time.
+                Ok(None) => sleep(LOOK).await,
+                Err(_) => {}
             }
             let now: Vec<Stamp> = self.files.iter().map(|file| stamp(file)).collect();
             if now != self.seen {
@@ -144,6 +147,25 @@ mod tests {
         watch.follow(vec![dir.path().join("data/grille.toml")]);
         link("two");
         assert!(notices(&mut watch).await);
+    }
+
+    #[tokio::test]
+    async fn without_events_every_change_is_noticed_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("phi.wasm");
+        fs::write(&file, "1").unwrap();
+        let (sender, silent) = mpsc::channel(1);
+        let (_, closed) = mpsc::channel(1);
+        for events in [silent, closed] {
+            let (folders, files) = (BTreeSet::new(), Vec::new());
+            let mut watch = Watch { events, watcher: None, folders, files, seen: Vec::new() };
+            watch.follow(vec![file.clone()]);
+            assert!(timeout(Duration::from_millis(200), watch.changed()).await.is_err(), "it waits, it does not spin");
+            fs::write(dir.path().join("new"), "2").unwrap();
+            fs::rename(dir.path().join("new"), &file).unwrap();
+            assert!(notices(&mut watch).await);
+        }
+        drop(sender);
     }
 
     #[tokio::test]

@@ -71,6 +71,27 @@ fn problems_of_components_name_key_and_line() {
 }
 
 #[test]
+fn what_a_plugin_imports_and_is_not_granted_is_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let example = fs::read_to_string(repository().join("examples/minimal/grille.toml")).unwrap();
+    let config = example
+        .replace("../../target/components/phi.wasm", component("guests/probe.wasm").to_str().unwrap())
+        .replace("settings = { profile = \"safe-harbor\" }", "grants = [\"clock\", \"kv\"]")
+        .replace("../../target/components", component("").to_str().unwrap());
+    let path = dir.path().join("grille.toml");
+    fs::write(&path, config).unwrap();
+    let output = grille(&["check", "-c", path.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "a warning is no problem: {said}");
+    let warnings: Vec<_> = said.lines().filter(|line| line.starts_with("warning: ")).collect();
+    let imports = ["`counters`", "`lookup`"];
+    assert_eq!(warnings.len(), imports.len(), "{said}");
+    for (warning, import) in warnings.iter().zip(imports) {
+        assert!(warning.contains("policies.phi.grants: ") && warning.contains(import), "{warning}");
+    }
+}
+
+#[test]
 fn exit_codes_say_no_usage_and_could_not() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("grille.toml");
@@ -83,7 +104,9 @@ fn exit_codes_say_no_usage_and_could_not() {
 
 #[test]
 fn help_fits_a_screen() {
-    for command in [vec!["--help"], vec!["serve", "--help"], vec!["check", "--help"]] {
+    for command in
+        [vec!["--help"], vec!["serve", "--help"], vec!["check", "--help"], vec!["policy", "promote", "--help"]]
+    {
         let output = grille(&command);
         let help = text(&output.stdout);
         assert!(output.status.success() && help.lines().count() <= 40, "{help}");

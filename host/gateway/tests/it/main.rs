@@ -4,4 +4,7 @@
 mod check;
 mod commands;
 mod house;
+mod place;
+mod promote;
 mod serve;
+mod watching;

@@ -1,142 +1,15 @@
 //! `grille serve` as a process: what it makes, what it follows, what it refuses, how it stops.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
-use grille_ledger::{PolicyChange, Reader, Record, SealKey};
 use grille_net::{ClientTls, ClientTlsMode, dial};
 
-use crate::check::{component, repository};
-
-/// Long enough for a machine that does other things.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A folder with a configuration, and what it takes to serve it.
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-struct Served<'a> {
-    place: &'a Place,
-    child: Child,
-}
-
-impl Place {
-    fn new() -> Self {
-        let place = Self { dir: tempfile::tempdir().unwrap() };
-        fs::copy(component("phi.wasm"), place.path("phi.wasm")).unwrap();
-        place.write(&place.config(PHI));
-        place
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn config(&self, policies: &str) -> String {
-        format!(
-            r#"version = 1
-identity.corp = {{ issuer = "http://127.0.0.1:1", audience = "grille" }}
-listeners.pg = {{ protocol = "postgres", address = "127.0.0.1:0" }}
-targets.clinic = {{ protocol = "postgres", address = "127.0.0.1:1", database = "clinic", login = {{ user = "app" }} }}
-roles.analyst = {{ groups = ["analysts"], targets = ["clinic"], relations = ["public.*"] }}
-{policies}
-"#
-        )
-    }
-
-    fn write(&self, text: &str) {
-        // As editors do: another file takes the place of the old one.
-        fs::write(self.path("new.toml"), text).unwrap();
-        fs::rename(self.path("new.toml"), self.path("grille.toml")).unwrap();
-    }
-
-    fn serve(&self) -> Served<'_> {
-        let mut served = Served { place: self, child: self.spawn() };
-        served.wait_for("listener pg is ready");
-        served
-    }
-
-    fn spawn(&self) -> Child {
-        let log = File::create(self.path("log")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_grille"));
-        command.args(["serve", "--drain", "1", "-c"]).arg(self.path("grille.toml"));
-        command.env_remove("RUST_LOG").stdout(Stdio::null()).stderr(log).spawn().unwrap()
-    }
-
-    /// Expects that it does not start; what it said.
-    fn refuses(&self) -> String {
-        let status = self.spawn().wait().unwrap();
-        assert_eq!(status.code(), Some(3), "{}", self.log());
-        self.log()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path("log")).unwrap_or_default()
-    }
-
-    /// All changes of policies that the ledger holds.
-    fn changes(&self) -> Vec<PolicyChange<'static>> {
-        let seal = SealKey::from_file(&self.path("var/seal.key")).unwrap();
-        let entries = Reader::open(&self.path("var/ledger"), Some(seal)).unwrap().records().unwrap();
-        let records = entries.map(|entry| entry.unwrap().record().cloned());
-        records
-            .filter_map(|record| match record {
-                Some(Record::PolicyChange(change)) => Some(change),
-                _ => None,
-            })
-            .collect()
-    }
-}
-
-const PHI: &str = r#"
-[policies.phi]
-plugin = "phi.wasm"
-targets = ["clinic"]
-allow_unsigned = true
-settings = { profile = "safe-harbor" }
-"#;
-
-impl Served<'_> {
-    fn wait_for(&mut self, what: &str) {
-        let deadline = SystemTime::now() + PATIENCE;
-        while !self.place.log().contains(what) {
-            let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && SystemTime::now() < deadline, "no {what:?} in:\n{}", self.place.log());
-            sleep(Duration::from_millis(20));
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
-        assert!(status.unwrap().success());
-    }
-
-    fn stop(mut self) -> ExitStatus {
-        self.signal("TERM");
-        let deadline = SystemTime::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(SystemTime::now() < deadline, "it does not stop:\n{}", self.place.log());
-            sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Served<'_> {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
+use crate::check::repository;
+use crate::place::{PATIENCE, PHI, Place};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
