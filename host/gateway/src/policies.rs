@@ -1,6 +1,7 @@
 //! Policies as the plugin host wants them, and what it says of them as records and people want it.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -88,9 +89,14 @@ pub(crate) fn may_be_a_part(loaded: &Loaded, before: &InForce, config: &Config) 
         let is_new = before.get(&policy.policy).is_none_or(|known| known.plugin != policy.digest);
         let written = config.policies.iter().find(|known| known.name == policy.policy);
         let Some(written) = written.filter(|_| is_new) else { continue };
-        let age = std::fs::metadata(&written.plugin).and_then(|data| data.modified());
+        let Ok(data) = std::fs::metadata(&written.plugin) else { continue };
+        // What was renamed or given its old time after the last byte was written is all there; and what was in force
+        // once is.
+        let was_just_written = (data.mtime(), data.mtime_nsec()) == (data.ctime(), data.ctime_nsec());
+        let is_known = kept(config, &policy.digest).exists();
         // A clock that runs ahead elsewhere must not keep a component out for ever.
-        let is_fresh = age.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age < SETTLED));
+        let age = data.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+        let is_fresh = was_just_written && !is_known && age.is_some_and(|age| age < SETTLED);
         let is_bare = Artifact::read(&policy.bytes).is_ok_and(|artifact| artifact.metadata == Metadata::default());
         if is_fresh && is_bare {
             let key = format!("policies.{}.plugin", policy.policy);

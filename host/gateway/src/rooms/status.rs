@@ -201,3 +201,80 @@ const fn kind_name(kind: FailureKind) -> &'static str {
         FailureKind::Breaker => "breaker",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use grille_policy::{SessionFacts, SessionId, Subject};
+
+    use super::*;
+    use crate::compose::{Gateway, Options};
+
+    fn session(number: u32) -> Arc<SessionFacts> {
+        let subject = Subject {
+            provider: "corp".into(),
+            issuer: "https://id.example.org".into(),
+            sub: "ann".into(),
+            name: "ann".into(),
+            groups: vec!["analysts".into()],
+            actors: Vec::new(),
+            expires_at: u64::MAX,
+            claims: "{}".into(),
+        };
+        Arc::new(SessionFacts {
+            id: SessionId::mint(1, number),
+            subject: Arc::new(subject),
+            target: "clinic".into(),
+            protocol: "postgres".into(),
+            roles: vec!["analyst".into()],
+            listener: "pg".into(),
+            peer: "127.0.0.1:5".into(),
+            client: "psql".into(),
+            tls: None,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_policy_that_fails_again_and_again_is_seen() {
+        let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/guests/probe.wasm");
+        assert!(probe.exists(), "{} is missing: run `cargo xtask components` first", probe.display());
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"version = 1
+identity.corp = {{ issuer = "https://id.example.org", audience = "grille" }}
+listeners.pg = {{ protocol = "postgres", address = "127.0.0.1:0" }}
+targets.clinic = {{ protocol = "postgres", address = "127.0.0.1:1", database = "c", login = {{ user = "app" }} }}
+roles.analyst = {{ groups = ["analysts"], targets = ["clinic"] }}
+[policies.probe]
+plugin = {probe:?}
+targets = ["clinic"]
+allow_unsigned = true
+isolation = "request"
+limits = {{ memory = "8MiB" }}
+settings = {{ open = "trap" }}
+"#
+        );
+        let path = dir.path().join("grille.toml");
+        std::fs::write(&path, text).unwrap();
+        let config = crate::read_config(&path).unwrap();
+        let options = Options { permit_demo_issuer: false, drain: Duration::ZERO };
+        let gateway = Gateway::compose(config, options).await.unwrap();
+        let overview = Overview(Arc::clone(&gateway.state));
+        let before = overview.policies();
+        assert_eq!((&*before.policies[0].state, &*before.policies[0].isolation), ("in force", "request"));
+        for number in 0..8 {
+            drop(gateway.state.plugins.open(session(number)).await);
+        }
+        let policies = overview.policies();
+        let policy = &policies.policies[0];
+        assert_eq!((&*policy.state, policy.paused_s), ("paused", Some(1)));
+        let of_kind = |kind: &str| policy.activity.failures_by_kind.get(kind).copied().unwrap_or(0);
+        assert_eq!((of_kind("trap"), of_kind("breaker")), (5, 3), "{:?}", policy.activity);
+        assert!(policy.activity.last_error.is_some() && policy.activity.blocked == 8);
+        let warnings = overview.status().warnings;
+        assert!(warnings.iter().any(|line| line.contains("\"probe\" fails again and again")), "{warnings:?}");
+        assert_eq!(policies.sessions.iter().map(|of| of.sessions).sum::<u64>(), 0);
+    }
+}

@@ -16,6 +16,7 @@ fn next() -> std::path::PathBuf {
 }
 
 /// Waits for the epoch, and prints how long after `saved` it was in force.
+#[allow(clippy::print_stdout, reason = "the figure is what people want to read")]
 fn in_force(served: &mut Served<'_>, epoch: u32, saved: SystemTime, how: &str) {
     served.wait_for(&format!("policy epoch {epoch}"));
     println!("{how}: in force after {} ms", saved.elapsed().unwrap().as_millis());
