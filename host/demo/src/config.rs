@@ -82,6 +82,7 @@ hold = "120s"
 [admin]
 address = "{admin}"
 operators = ["ops"]
+owners = ["dbas"]
 auditors = ["auditors"]
 "#,
             ledger = quoted(&self.layout.ledger()),

@@ -2,7 +2,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use grille_policy::{
-    BaseColumn, Digest, Failure, Finding, Mode, NameList, Opinion, Protection, SessionFacts, Treatment, Verdict,
+    BaseColumn, Digest, Failure, FailureKind, Finding, Mode, NameList, Opinion, Protection, SessionFacts, Treatment,
+    Verdict,
 };
 use parking_lot::Mutex;
 
@@ -232,7 +233,12 @@ impl Loaded {
     pub(crate) fn failed(&self, hook: &str, failure: Failure, spent_ns: u64) -> Opinion {
         let (policy, plugin) = (&*self.name, &**self.plugin_name());
         let what = failure.kind.describe();
-        tracing::warn!(policy, plugin, hook, cause = %failure.message, "policy failed: {what}");
+        if failure.kind == FailureKind::Breaker {
+            // What led to the pause was said, and that it began; each refusal during it is in the record.
+            tracing::debug!(policy, plugin, hook, cause = %failure.message, "policy is paused");
+        } else {
+            tracing::warn!(policy, plugin, hook, cause = %failure.message, "policy failed: {what}");
+        }
         let verdict = if self.on_failure_allow { Verdict::Allow } else { failure.verdict(&self.name) };
         Opinion { failure: Some(failure), ..self.opinion(verdict, Vec::new(), spent_ns) }
     }

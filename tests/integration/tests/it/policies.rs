@@ -2,6 +2,7 @@
 //! else notices.
 #![allow(clippy::print_stdout, reason = "the table is what people want of it")]
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,7 @@ const FAILURES: [(&str, &str); 11] = [
     ("two-gigabytes", "it gave an answer that makes no sense"),
 ];
 
-fn probed() -> World {
+fn probed(more: &str) -> World {
     let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/guests/probe.wasm");
     assert!(probe.is_file(), "{} is missing: run `cargo xtask components` first", probe.display());
     World::with(&format!(
@@ -32,7 +33,7 @@ targets = ["work"]
 roles = ["*", "!owner"]
 allow_unsigned = true
 settings = {{ judge = "by-literal" }}
-"#
+{more}"#
     ))
 }
 
@@ -48,7 +49,7 @@ fn refused(session: &mut Raw, does: &str) -> (String, String, Duration) {
 
 #[test]
 fn every_failure_of_a_policy_refuses_one_operation_and_nothing_else() {
-    let world = probed();
+    let world = probed("");
     let (mut session, mut beside) = (world.session(READER), world.session(READER));
     println!("guest          caller saw                                        refused in   next answer in");
     for (does, cause) in FAILURES {
@@ -74,7 +75,7 @@ fn every_failure_of_a_policy_refuses_one_operation_and_nothing_else() {
 
 #[test]
 fn who_provokes_failures_again_and_again_is_refused_at_once_and_alone() {
-    let world = probed();
+    let world = probed("");
     let (mut session, mut beside) = (world.session(READER), world.session(READER));
     for _ in 0..5 {
         assert!(refused(&mut session, "trap").1.contains("it trapped"));
@@ -88,6 +89,25 @@ fn who_provokes_failures_again_and_again_is_refused_at_once_and_alone() {
         assert!(Instant::now() < deadline, "it is never tried again");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn a_lookup_to_a_dead_service_ends_in_its_own_time() {
+    // It takes connections and never answers.
+    let dead = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let address = dead.local_addr().expect("its address");
+    let world = probed(&format!(
+        "grants = [\"lookup:directory\"]\n[lookups.directory]\nurl = \"http://{address}/{{key}}\"\ntimeout = \"200ms\"\n"
+    ));
+    let (mut session, mut beside) = (world.session(READER), world.session(READER));
+    let (code, text, took) = refused(&mut session, "look-up");
+    assert_eq!((code.as_str(), text.contains("LookupError::Timeout")), ("42501", true), "{text}");
+    assert!(took >= Duration::from_millis(200), "{took:?}");
+    assert_eq!(beside.value("SELECT 'fine'").expect("others are served"), "fine");
+    drop(dead);
+    let (_, text, _) = refused(&mut session, "look-up");
+    assert!(text.contains("LookupError::Unavailable"), "{text}");
+    assert_eq!(session.value("SELECT 'fine'").expect("the next one works"), "fine");
 }
 
 fn millis(time: Duration) -> f64 {
