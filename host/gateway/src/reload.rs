@@ -18,7 +18,7 @@ use anyhow::Context as _;
 use grille_admin::view::Reload;
 use grille_config::{Config, Lock, SecretRef};
 use grille_identity::Issuer;
-use grille_ledger::{By, ConfigChange, PolicyChange, Record};
+use grille_ledger::{By, ConfigChange, Kept, PolicyChange, Record};
 use grille_policy::{Epoch, Subject};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -316,12 +316,16 @@ impl State {
         Epoch(grille_policy::Evaluator::epoch(&*self.plugins).0 + 1)
     }
 
-    /// The components stay with the ledger, so that decisions can be run again and a policy can go back to them.
+    /// The components and their settings stay with the ledger, so that decisions can be run again and a policy can go back
+    /// to them.
     fn keep(&self, loaded: &Loaded) -> anyhow::Result<()> {
         loaded
             .described
             .iter()
-            .try_for_each(|policy| self.ledger.keep_plugin(&policy.bytes).map(drop))
+            .try_for_each(|policy| {
+                self.ledger.keep(Kept::Plugin, &policy.bytes)?;
+                self.ledger.keep(Kept::Settings, policy.settings.as_bytes()).map(drop)
+            })
             .context("keep the plugins")
     }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 
 use grille_ledger::{
     DecisionRecord, Direction, Ledger, LedgerConfig, Outcome, Reader, Record, SealKey, SessionOpen, SigningKey,
-    VerifyOptions, VerifyReport, verify,
+    VerifyOptions, VerifyReport, digest_of, verify,
 };
 use grille_policy::testing::opinion;
-use grille_policy::{Decision, DecisionId, Epoch, SessionFacts, SessionId, Subject, TransactionState, Verdict};
+use grille_policy::{
+    Access, ColumnName, ColumnUse, Decision, DecisionId, Digest, Effect, Epoch, RelationName, RelationUse,
+    SessionFacts, SessionId, StatementFacts, Subject, TransactionState, Usage, Verdict,
+};
 use tokio::time::Instant;
 
 /// What a `SELECT` of pgbench sends and receives.
@@ -49,6 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             count / wall
         );
     }
+    keep_facts(&ledger)?;
     let start = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(ledger.shutdown())?;
@@ -71,6 +75,60 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// What it adds to name the facts of each statement: once per distinct text, and again.
+fn keep_facts(ledger: &Ledger) -> Result<(), Box<dyn Error>> {
+    const TEXTS: u32 = 1_000;
+    let column = |column: usize| ColumnUse {
+        column: ColumnName {
+            schema: "public".into(),
+            table: "patients".into(),
+            column: format!("column_{column}").into(),
+        },
+        usage: Usage::Projected,
+    };
+    let relation = RelationName { schema: "public".into(), name: "patients".into() };
+    let facts = |number: u32| StatementFacts {
+        fingerprint: format!("{number:016x}").into(),
+        statements: 1,
+        kinds: vec!["SELECT".into()],
+        effects: vec![Effect::Read],
+        relations: vec![RelationUse { relation: relation.clone(), access: Access::Read }],
+        columns: (0..8).map(column).collect(),
+        ..StatementFacts::default()
+    };
+    let all: Vec<StatementFacts> = (0..TEXTS).map(facts).collect();
+    let mut log = ledger.session(SessionOpen::new(&self::facts(77)))?;
+    let written = || -> Result<u64, Box<dyn Error>> {
+        let segments = fs::read_dir(ledger.path().join("wal"))?;
+        segments.map(|segment| Ok(segment?.metadata()?.len())).sum()
+    };
+    let before = written()?;
+    let start = Instant::now();
+    let digests = all.iter().map(digest_of).collect::<Result<Vec<Digest>, _>>()?;
+    let digested = start.elapsed();
+    let start = Instant::now();
+    for (digest, facts) in digests.iter().zip(&all) {
+        log.keep_facts(*digest, facts)?;
+    }
+    let first = start.elapsed();
+    let bytes = written()? - before;
+    let start = Instant::now();
+    for (digest, facts) in digests.iter().zip(&all) {
+        log.keep_facts(*digest, facts)?;
+    }
+    let again = start.elapsed();
+    println!(
+        "facts of {} bytes: a new text costs {:?} to digest, {:?} and {} bytes to keep; a known one {:?}",
+        serde_json::to_vec(&all[0])?.len(),
+        digested / TEXTS,
+        first / TEXTS,
+        bytes / u64::from(TEXTS),
+        again / TEXTS
+    );
+    log.close("terminate")?;
+    Ok(())
+}
+
 /// A decision and an outcome per transaction, with what was sent and received.
 fn append(ledger: &Ledger, number: u32, transactions: u64) {
     let facts = facts(number);
@@ -84,6 +142,7 @@ fn append(ledger: &Ledger, number: u32, transactions: u64) {
             id,
             text: STATEMENT.into(),
             parameters: Vec::new(),
+            parameter_types: Vec::new(),
             facts: None,
             kinds: Cow::Borrowed(&kinds),
             relations: Cow::Borrowed(&[]),
@@ -101,6 +160,7 @@ fn append(ledger: &Ledger, number: u32, transactions: u64) {
             duration_us: 200,
             sqlstate: None,
             fault: None,
+            message: None,
             masked: Vec::new(),
         }))
         .expect("the ledger is writable");

@@ -136,6 +136,12 @@ pub enum ReadError {
         /// Where.
         offset: u64,
     },
+    /// What was kept under a digest is something else by now.
+    #[error("{} is not what its name says: its sha256 differs; restore it from a copy", path.display())]
+    Altered {
+        /// The file.
+        path: PathBuf,
+    },
     /// The contents are sealed under another key, or the key was destroyed.
     #[error("session {session} cannot be opened: {why}")]
     Sealed {

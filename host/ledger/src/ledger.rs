@@ -15,7 +15,7 @@ use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
 use crate::tiles::{Durability, replace};
 use crate::wal::{Clock, Failed, Wal, unwritable};
-use crate::{OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
+use crate::{Kept, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
 const POLICY_SETS: usize = 16;
@@ -171,12 +171,12 @@ impl Ledger {
         }
     }
 
-    /// Keeps a component under its digest, so that decisions can be run again: `plugins/<sha256>.wasm`.
-    pub fn keep_plugin(&self, component: &[u8]) -> Result<Digest, Unwritable> {
-        let digest = Digest(sha256(component));
-        let path = self.shared.dir.join("plugins").join(format!("{digest}.wasm"));
+    /// Keeps a component or settings under their digest, so that decisions can be run again.
+    pub fn keep(&self, kept: Kept, bytes: &[u8]) -> Result<Digest, Unwritable> {
+        let digest = Digest(sha256(bytes));
+        let path = kept.path(&self.shared.dir, &digest);
         if !path.exists() {
-            replace(&path, component, Durability::Synced).map_err(|error| unwritable(&path.into(), error))?;
+            replace(&path, bytes, Durability::Synced).map_err(|error| unwritable(&path.into(), error))?;
         }
         Ok(digest)
     }

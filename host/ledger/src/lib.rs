@@ -13,6 +13,7 @@
 mod background;
 mod error;
 mod frame;
+mod kept;
 mod keys;
 mod leaf;
 mod ledger;
@@ -31,15 +32,17 @@ mod verify;
 mod wal;
 
 pub use error::{OpenError, ReadError, Unwritable};
+pub use kept::{Kept, read_kept};
 pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;
 pub use ledger::{Ledger, LedgerConfig, Status, Sync};
 pub use note::{Checkpoint, NoteError};
 pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion};
-pub use reader::{Contents, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
+pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
-    AdminAction, By, ConfigChange, DecisionRecord, Denied, Gap, MaskSummary, MaskedColumn, NodeStart, Outcome,
-    PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose, SessionOpen,
+    AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, MaskSummary, MaskedColumn, NodeStart,
+    Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose,
+    SessionOpen,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use session::{Position, SessionLog, digest_of};

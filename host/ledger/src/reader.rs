@@ -1,5 +1,7 @@
 //! Reading back: sessions, their records and recordings. Works on a ledger in use; it ends at the last whole record.
 
+mod decision;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -14,6 +16,8 @@ use crate::seal::{NoKey, OpeningKey, SALT_BYTES, read_row, row_id};
 use crate::session::{LZ4, PLAIN};
 use crate::sha256::sha256;
 use crate::{ReadError, Record, SealKey};
+
+pub use decision::DecisionFound;
 
 /// Keys of sessions that are kept while reading many of them.
 const KEYS_MAX: usize = 1024;
@@ -136,6 +140,11 @@ impl Reader {
 
     /// The records of one session, in their order. Empty if there is no such session.
     pub fn session(&self, id: SessionId) -> Result<Entries, ReadError> {
+        Entries::begin(self, Some(id), self.segment_of(id)?)
+    }
+
+    /// The last segment that begins before the session can have.
+    fn segment_of(&self, id: SessionId) -> Result<u32, ReadError> {
         let from = id.minted_ms().saturating_mul(1000).saturating_sub(CLOCK_STEP_MAX);
         let mut segment = 0;
         while segment_path(&self.dir, segment + 1).exists() {
@@ -144,7 +153,7 @@ impl Reader {
         while segment > 0 && first_time(&self.dir, segment)?.is_none_or(|time| time > from) {
             segment -= 1;
         }
-        Entries::begin(self, Some(id), segment)
+        Ok(segment)
     }
 
     /// The newest `limit` sessions, newest first.

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use grille_policy::{
-    Decision, DecisionId, Digest, Epoch, Fault, Mode, RelationUse, RequestId, SessionFacts, SessionId, Subject,
-    TransactionState,
+    Decision, DecisionId, Digest, Epoch, Fault, Mode, RelationUse, RequestId, SessionFacts, SessionId, StatementFacts,
+    Subject, TransactionState,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,10 @@ pub enum Record<'a> {
     /// A session ended. Written by [`SessionLog::close`](crate::SessionLog::close).
     #[serde(rename = "session.close")]
     SessionClose(SessionClose<'a>),
+    /// What a text means, once per session and before the first decision that names it. Written by
+    /// [`SessionLog::keep_facts`](crate::SessionLog::keep_facts).
+    #[serde(rename = "facts")]
+    Facts(FactsRecord<'a>),
     /// What the policies said to an operation, before it is forwarded or refused.
     #[serde(rename = "decision")]
     Decision(DecisionRecord<'a>),
@@ -72,6 +76,7 @@ impl Record<'_> {
         match self {
             Self::SessionOpen(_) => "session.open",
             Self::SessionClose(_) => "session.close",
+            Self::Facts(_) => "facts",
             Self::Decision(_) => "decision",
             Self::Outcome(_) => "outcome",
             Self::Review(_) => "review",
@@ -118,6 +123,15 @@ pub struct SessionClose<'a> {
     pub reason: Cow<'a, str>,
 }
 
+/// What a text means, as policies were told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactsRecord<'a> {
+    /// SHA-256 of the facts as JSON: what decisions call them by.
+    pub digest: Digest,
+    /// The facts.
+    pub facts: Cow<'a, StatementFacts>,
+}
+
 /// A decision on one operation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord<'a> {
@@ -128,7 +142,10 @@ pub struct DecisionRecord<'a> {
     /// Bound parameters, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<RecordedParameter<'a>>,
-    /// SHA-256 of the statement's facts as JSON, where a text could be analysed.
+    /// The OIDs of the parameters' types, in order, as far as the caller named them; 0 where it left one to the target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameter_types: Vec<u32>,
+    /// What the text means: a `facts` record of the same session has this digest and stands before this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub facts: Option<Digest>,
     /// The commands inside, such as `SELECT`.
@@ -139,7 +156,7 @@ pub struct DecisionRecord<'a> {
     pub relations: Cow<'a, [RelationUse]>,
     /// What each policy said and what follows.
     pub decision: Cow<'a, Decision>,
-    /// The transaction that it would run in.
+    /// The transaction that it would run in, as the policies were told.
     pub transaction: TransactionState,
     /// The review request that let it pass, or that it has to wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +176,8 @@ pub enum RecordedParameter<'a> {
     Text(Cow<'a, str>),
     /// The value in its binary form, as base64 (no padding, `-` and `_`), with the type's OID.
     Binary(u32, Cow<'a, str>),
+    /// The value in its text form where that is not UTF-8, as base64 (no padding, `-` and `_`).
+    Raw(Cow<'a, str>),
     /// The value after this treatment.
     Masked(Cow<'a, str>, Cow<'a, str>),
     /// Not kept; its length in bytes.
@@ -170,6 +189,25 @@ impl RecordedParameter<'_> {
     #[must_use]
     pub fn binary(type_oid: u32, value: &[u8]) -> Self {
         Self::Binary(type_oid, Cow::Owned(crate::sha256::to_base64(value)))
+    }
+
+    /// A value in text form that is not UTF-8.
+    #[must_use]
+    pub fn raw(value: &[u8]) -> Self {
+        Self::Raw(Cow::Owned(crate::sha256::to_base64(value)))
+    }
+
+    /// Whether it is in its binary form, and its bytes, none for NULL; or why they are not to be had.
+    pub fn value(&self) -> Result<(bool, Option<Vec<u8>>), String> {
+        let bytes = |text: &str| crate::sha256::from_base64(text).ok_or_else(|| "it is no base64".to_owned());
+        match self {
+            Self::Null => Ok((false, None)),
+            Self::Text(text) => Ok((false, Some(text.as_bytes().to_vec()))),
+            Self::Binary(_, text) => Ok((true, Some(bytes(text)?))),
+            Self::Raw(text) => Ok((false, Some(bytes(text)?))),
+            Self::Masked(treatment, _) => Err(format!("only its masked value was kept ({treatment})")),
+            Self::Omitted(length) => Err(format!("only its length was kept ({length} bytes)")),
+        }
     }
 }
 
@@ -190,6 +228,9 @@ pub struct Outcome<'a> {
     /// Whose doing a failure was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// The sentence that the caller read, where it was the gateway's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<Cow<'a, str>>,
     /// What was masked on the way.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<MaskedColumn<'a>>,

@@ -1,6 +1,8 @@
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use grille_policy::{Decision, Digest, Epoch, Mode, SessionId, Subject};
+use grille_policy::{Decision, Digest, Epoch, Mode, SessionId, StatementFacts, Subject};
 use serde::Serialize;
 
 use crate::frame::SEALED_BYTES_MAX;
@@ -11,12 +13,15 @@ use crate::recording::{Direction, Recording, RecordingCaps};
 use crate::seal::{NONCE_BYTES, SALT_BYTES, SessionKey, TAG_BYTES};
 use crate::sha256::{Hash, Sha256, sha256, to_base64};
 use crate::wal::FRAME_FRONT_BYTES;
-use crate::{Record, SessionClose, Unwritable};
+use crate::{FactsRecord, Record, SessionClose, Unwritable};
 
 /// Contents from this size on are compressed, if that makes them smaller.
 const COMPRESS_BYTES_MIN: usize = 1024;
 /// A session keeps buffers of this size for its next frame; larger ones are given back, so that idle sessions are small.
 const FRAME_BYTES_KEPT: usize = 8 << 10;
+/// Distinct facts that a session knows it has written. Beyond, it begins anew: they are written once more, and a session
+/// that never repeats itself does not grow.
+const FACTS_KNOWN_MAX: usize = 1_024;
 /// The contents as they are.
 pub(crate) const PLAIN: u8 = 0;
 /// The contents as an lz4 block behind their length (four bytes, little-endian).
@@ -38,12 +43,13 @@ pub struct SessionLog {
     ledger: Ledger,
     log: Log,
     recording: Recording,
+    facts: HashSet<Digest>,
     is_closed: bool,
 }
 
 impl SessionLog {
     pub(crate) fn new(ledger: Ledger, log: Log, caps: RecordingCaps) -> Self {
-        Self { ledger, log, recording: Recording::new(caps), is_closed: false }
+        Self { ledger, log, recording: Recording::new(caps), facts: HashSet::new(), is_closed: false }
     }
 
     /// The session's id.
@@ -71,6 +77,19 @@ impl SessionLog {
         let position = self.log.write(self.ledger.shared(), record, self.recording.chunks())?;
         self.recording.clear();
         Ok(position)
+    }
+
+    /// Makes sure that the session holds what a text means, under the digest that decisions call it by.
+    pub fn keep_facts(&mut self, digest: Digest, facts: &StatementFacts) -> Result<(), Unwritable> {
+        if self.facts.contains(&digest) {
+            return Ok(());
+        }
+        self.append(&Record::Facts(FactsRecord { digest, facts: Cow::Borrowed(facts) }))?;
+        if self.facts.len() >= FACTS_KNOWN_MAX {
+            self.facts.clear();
+        }
+        self.facts.insert(digest);
+        Ok(())
     }
 
     /// Records bytes of the wire: `rows` end in them, and they belong to result number `result` (any number that

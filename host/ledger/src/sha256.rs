@@ -45,6 +45,10 @@ pub(crate) fn to_base64(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
 pub(crate) fn hash_from_base64(text: &str) -> Option<Hash> {
     let mut hash = [0; 33];
     match URL_SAFE_NO_PAD.decode_slice(text, &mut hash) {

@@ -285,8 +285,8 @@ impl Session {
         answer: Answer,
     ) -> Answer {
         let recorded = self
-            .record_decision(id, judged, parameters, decision, request)
-            .and_then(|_| self.record_refused(id, answer.sqlstate, answer.fault));
+            .record_decision(id, judged, parameters, (decision, self.state.transaction), request)
+            .and_then(|_| self.record_refused(id, &answer));
         let durable = match recorded {
             Ok(position) => self.durable(position).await,
             Err(error) => Err(error),
@@ -315,7 +315,8 @@ impl Session {
         if let Some(grant) = found
             && let Ok(used) = grant.consume(self.release(judged, parameters))
         {
-            return Ok(match self.record_decision(id, judged, parameters, &decision, Some(used.id)) {
+            let judged_in = (&decision, self.state.transaction);
+            return Ok(match self.record_decision(id, judged, parameters, judged_in, Some(used.id)) {
                 Ok(position) => match self.durable(position).await {
                     Ok(()) => Ruling::Released(id, decision),
                     Err(_) => Ruling::Refuse(Answer::unrecorded()),
@@ -360,7 +361,8 @@ impl Session {
         mut ticket: Ticket,
     ) -> Result<Ruling, End> {
         let request = ticket.id();
-        let recorded = match self.record_decision(id, judged, parameters, &decision, Some(request)) {
+        let judged_in = (&decision, self.state.transaction);
+        let recorded = match self.record_decision(id, judged, parameters, judged_in, Some(request)) {
             Ok(position) => self.durable(position).await,
             Err(error) => Err(error),
         };
@@ -403,7 +405,7 @@ impl Session {
                 Answer::new(sqlstate::CANCELED, Fault::Caller, message).with_hint(format!("request {request}"))
             }
         };
-        let recorded = match self.record_refused(id, answer.sqlstate, answer.fault) {
+        let recorded = match self.record_refused(id, &answer) {
             Ok(position) => self.durable(position).await,
             Err(error) => Err(error),
         };

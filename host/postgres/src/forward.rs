@@ -135,7 +135,8 @@ impl Session {
             Ruling::Released(id, _) => (id, judged),
             Ruling::Allow(decision) => {
                 let id = self.next_decision();
-                match self.record_before_forward(id, &judged, &parameters, &decision).await {
+                let judged_in = (&decision, self.state.transaction);
+                match self.record_before_forward(id, &judged, &parameters, judged_in).await {
                     Ok(()) => (id, judged),
                     Err(answer) => return self.substitute_query(answer),
                 }
@@ -229,6 +230,7 @@ impl Session {
         let parameters = parameters(&bind, &prepared)?;
         // What was true at Parse may not be true any more.
         let judged = self.judge(Arc::clone(&prepared.judged.text)).await?;
+        let transaction = self.state.transaction;
         let (decision, recorded) = match self.rule(&judged, &parameters).await? {
             Ruling::Refuse(answer) => return self.refuse_in_pipeline(answer),
             Ruling::Allow(decision) => (decision, None),
@@ -245,6 +247,7 @@ impl Session {
             parameters,
             formats: ResultFormats(formats(bind.result_formats)),
             decision,
+            transaction,
             recorded: Mutex::new(recorded),
             filter: Mutex::new(None),
         };
@@ -287,12 +290,13 @@ impl Session {
         let id = match recorded {
             Some(id) => id,
             None => {
-                let decision = match self.decision_now(&portal).await? {
-                    Ok(decision) => decision,
+                let (decision, transaction, judged) = match self.decision_now(&portal).await? {
+                    Ok(now) => now,
                     Err(answer) => return self.refuse_in_pipeline(answer),
                 };
                 let id = self.next_decision();
-                if let Err(answer) = self.record_before_forward(id, &judged, &portal.parameters, &decision).await {
+                let judged_in = (&decision, transaction);
+                if let Err(answer) = self.record_before_forward(id, &judged, &portal.parameters, judged_in).await {
                     return self.refuse_in_pipeline(answer);
                 }
                 id
@@ -307,15 +311,18 @@ impl Session {
         Ok(())
     }
 
-    /// The decision of the Bind, if the policies are still those; else a new one.
-    async fn decision_now(&mut self, portal: &Arc<Portal>) -> Result<Result<Decision, Answer>, End> {
+    /// The decision of the Bind with what was judged then, if the policies are still those; else a new one.
+    async fn decision_now(
+        &mut self,
+        portal: &Arc<Portal>,
+    ) -> Result<Result<(Decision, TransactionState, Arc<Judged>), Answer>, End> {
         if self.path.services.evaluator.epoch() == portal.decision.epoch {
-            return Ok(Ok(portal.decision.clone()));
+            return Ok(Ok((portal.decision.clone(), portal.transaction, Arc::clone(&portal.prepared.judged))));
         }
         let judged = self.judge(Arc::clone(&portal.prepared.judged.text)).await?;
         let decision = self.consult(&judged, &portal.parameters).await;
         match decision.verdict {
-            Verdict::Allow => Ok(Ok(decision)),
+            Verdict::Allow => Ok(Ok((decision, self.state.transaction, judged))),
             Verdict::Block(_) | Verdict::Review(_) => {
                 Ok(Err(self.refuse(&judged, &portal.parameters, &decision).await))
             }
@@ -357,9 +364,9 @@ impl Session {
         id: grille_policy::DecisionId,
         judged: &Judged,
         parameters: &[Parameter],
-        decision: &Decision,
+        judged_in: (&Decision, TransactionState),
     ) -> Result<(), Answer> {
-        let recorded = match self.record_decision(id, judged, parameters, decision, None) {
+        let recorded = match self.record_decision(id, judged, parameters, judged_in, None) {
             Ok(position) if self.path.services.is_strict || judged.may_write() => self.durable(position).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),

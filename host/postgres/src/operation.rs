@@ -1,9 +1,9 @@
 //! What a text means in this session: worked out once per distinct text, as long as nothing that it depends on changes.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use grille_policy::{Effect, Finding, Protection, Severity, StatementFacts};
+use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
     AnalyseError, Analysis, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect, SessionNames,
     Settings, StatementInfo, analyse, protect, scope,
@@ -39,6 +39,7 @@ pub(crate) struct View {
 pub(crate) struct Judged {
     pub(crate) text: Arc<str>,
     pub(crate) facts: Arc<StatementFacts>,
+    digest: OnceLock<Option<Digest>>,
     /// None where the text does not parse.
     pub(crate) analysis: Option<Analysis>,
     /// The treatments of its results, in a masked session.
@@ -107,7 +108,7 @@ impl View {
             Err(error) => return self.unparsed(text, &error),
         };
         let facts = self.names.facts(&analysis);
-        let mut judged = Judged { text, facts, analysis: None, guarded: None, refusal: None };
+        let mut judged = Judged::new(text, facts);
         if let Err(refusal) = scope(&analysis, catalog, &self.scope) {
             judged.refusal = Some(finding(&refusal));
         } else if let (Some(protection), Some(protected)) = (&self.protection, &self.protected) {
@@ -132,15 +133,24 @@ impl View {
             let message = format!("the statement cannot be understood, so it is not sent: {error}");
             Finding::new("not-understood", Severity::Medium, message)
         });
-        Judged { text, facts: Arc::new(facts), analysis: None, guarded: None, refusal }
+        Judged { refusal, ..Judged::new(text, Arc::new(facts)) }
     }
 }
 
 impl Judged {
+    fn new(text: Arc<str>, facts: Arc<StatementFacts>) -> Self {
+        Self { text, facts, digest: OnceLock::new(), analysis: None, guarded: None, refusal: None }
+    }
+
+    /// What records call the facts by: worked out with the first record, since not every text comes to one.
+    pub(crate) fn facts_digest(&self) -> Option<Digest> {
+        *self.digest.get_or_init(|| grille_ledger::digest_of(&*self.facts).ok())
+    }
+
     /// A text that must not be sent whatever it means.
     pub(crate) fn refused(text: Arc<str>, refusal: Finding) -> Self {
         let facts = StatementFacts { effects: vec![Effect::Unknown], ..StatementFacts::default() };
-        Self { text, facts: Arc::new(facts), analysis: None, guarded: None, refusal: Some(refusal) }
+        Self { refusal: Some(refusal), ..Self::new(text, Arc::new(facts)) }
     }
 
     pub(crate) fn statements(&self) -> &[StatementInfo] {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use grille_ledger::{
     DecisionRecord, Direction, MaskedColumn, Outcome, Position, Record, RecordedParameter, Unwritable,
 };
-use grille_policy::{Decision, DecisionId, Fault, Parameter, RequestId};
+use grille_policy::{Decision, DecisionId, Fault, Parameter, RequestId, TransactionState};
 
 use crate::operation::Judged;
 use crate::replies::Running;
+use crate::respond::Answer;
 use crate::session::{End, Session};
 
 /// Longer parameters are recorded by their length: the recording of the request holds them whole.
@@ -24,15 +25,19 @@ impl Session {
         id: DecisionId,
         judged: &Judged,
         parameters: &[Parameter],
-        decision: &Decision,
+        (decision, transaction): (&Decision, TransactionState),
         request: Option<RequestId>,
     ) -> Result<Position, Unwritable> {
-        let (transaction, reason) = (self.state.transaction, self.state.reason.clone());
+        let (facts, reason) = (judged.facts_digest(), self.state.reason.clone());
+        if let Some(digest) = facts {
+            self.log.keep_facts(digest, &judged.facts)?;
+        }
         self.append(&Record::Decision(DecisionRecord {
             id,
             text: Cow::Borrowed(&judged.text),
             parameters: parameters.iter().map(recorded_parameter).collect(),
-            facts: None,
+            parameter_types: parameter_types(parameters),
+            facts,
             kinds: Cow::Borrowed(&judged.facts.kinds),
             relations: Cow::Borrowed(&judged.facts.relations),
             decision: Cow::Borrowed(decision),
@@ -43,19 +48,15 @@ impl Session {
     }
 
     /// Writes down that an operation was refused.
-    pub(crate) fn record_refused(
-        &mut self,
-        decision: DecisionId,
-        sqlstate: &'static str,
-        fault: Fault,
-    ) -> Result<Position, Unwritable> {
+    pub(crate) fn record_refused(&mut self, decision: DecisionId, answer: &Answer) -> Result<Position, Unwritable> {
         self.append(&Record::Outcome(Outcome {
             decision,
             rows: 0,
             bytes: 0,
             duration_us: 0,
-            sqlstate: Some(Cow::Borrowed(sqlstate)),
-            fault: Some(fault),
+            sqlstate: Some(Cow::Borrowed(answer.sqlstate)),
+            fault: Some(answer.fault),
+            message: Some(Cow::Borrowed(&answer.message)),
             masked: Vec::new(),
         }))
     }
@@ -76,7 +77,11 @@ impl Session {
             bytes: running.bytes,
             duration_us: u64::try_from(running.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             sqlstate: running.sqlstate.as_deref().map(Cow::Borrowed),
-            fault: running.sqlstate.as_ref().map(|_| Fault::Target),
+            fault: running
+                .sqlstate
+                .as_ref()
+                .map(|_| running.withheld.as_ref().map_or(Fault::Target, |ours| ours.fault)),
+            message: running.withheld.as_ref().map(|ours| Cow::Borrowed(ours.message.as_str())),
             masked: masked.collect(),
         };
         self.recorded(|session| session.append(&Record::Outcome(outcome)).map(|_| ()))
@@ -145,9 +150,17 @@ fn recorded_parameter(parameter: &Parameter) -> RecordedParameter<'_> {
         Some(value) if parameter.is_binary => RecordedParameter::binary(parameter.type_oid, value),
         Some(value) => match std::str::from_utf8(value) {
             Ok(text) => RecordedParameter::Text(Cow::Borrowed(text)),
-            Err(_) => RecordedParameter::binary(parameter.type_oid, value),
+            Err(_) => RecordedParameter::raw(value),
         },
     }
+}
+
+/// Most callers leave all types to the target, and the record is shorter by them.
+fn parameter_types(parameters: &[Parameter]) -> Vec<u32> {
+    if parameters.iter().all(|parameter| parameter.type_oid == 0) {
+        return Vec::new();
+    }
+    parameters.iter().map(|parameter| parameter.type_oid).collect()
 }
 
 /// Parameters of a statement without any.

@@ -68,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) is_shaped: bool,
     /// Why the result is cut, from then on until its end.
     pub(crate) cut: Option<Answer>,
+    /// What the caller read instead of a result that was complete or under way.
+    pub(crate) withheld: Option<Answer>,
     /// How many values each treated column had, for the record.
     pub(crate) masked: Vec<(Arc<Filter>, Vec<u64>)>,
 }
@@ -87,6 +89,7 @@ impl Running {
             filter: None,
             is_shaped: false,
             cut: None,
+            withheld: None,
             masked: Vec::new(),
         }
     }

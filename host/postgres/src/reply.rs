@@ -219,6 +219,7 @@ impl Session {
         {
             // The result was complete before the target heard that it should stop.
             running.sqlstate = Some(answer.sqlstate.to_owned());
+            running.withheld = Some(answer.clone());
             self.fail_in_place(answer)?;
             self.state.swallows_to_sync = !is_query;
         } else {
@@ -301,6 +302,7 @@ impl Session {
                 answer = running.cut.take();
                 let seen = answer.as_ref().map_or(sqlstate.as_str(), |answer| answer.sqlstate);
                 running.sqlstate = Some(seen.to_owned());
+                running.withheld.clone_from(&answer);
             }
             Some(Owed::Own(_)) => self.own_error = own_message,
             _ => {}

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use grille_pg_codec::Format;
 use grille_pg_codec::backend::OwnedField;
-use grille_policy::{Decision, DecisionId, Parameter};
+use grille_policy::{Decision, DecisionId, Parameter, TransactionState};
 use parking_lot::Mutex;
 
 use crate::filter::Filter;
@@ -37,6 +37,8 @@ pub(crate) struct Portal {
     pub(crate) formats: ResultFormats,
     /// What was decided when it was bound.
     pub(crate) decision: Decision,
+    /// The transaction that the policies were told of then: it may be another when it is executed.
+    pub(crate) transaction: TransactionState,
     /// The decision that is recorded already because people let it pass; the first Execute takes it.
     pub(crate) recorded: Mutex<Option<DecisionId>>,
     /// The treatments of its rows, compiled when its shape was first known.

@@ -214,6 +214,7 @@ fn decide(log: &mut SessionLog, facts: &SessionFacts, number: u64, text: &str, v
         id,
         text: text.into(),
         parameters: Vec::new(),
+        parameter_types: Vec::new(),
         facts: None,
         kinds: Vec::new().into(),
         relations: Vec::new().into(),
@@ -234,7 +235,7 @@ fn end(
     masked: Vec<MaskedColumn<'_>>,
 ) {
     let sqlstate = sqlstate.map(Into::into);
-    let outcome = Outcome { decision, rows, bytes: 80, duration_us: 900, sqlstate, fault: None, masked };
+    let outcome = Outcome { decision, rows, bytes: 80, duration_us: 900, sqlstate, fault: None, message: None, masked };
     log.append(&Record::Outcome(outcome)).unwrap();
 }
 

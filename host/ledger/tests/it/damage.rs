@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use grille_ledger::{Damage, DamageKind, Ledger, LedgerConfig, Reader, VerifyOptions, VerifyReport, verify};
+use grille_ledger::{Damage, DamageKind, Kept, Ledger, LedgerConfig, Reader, VerifyOptions, VerifyReport, verify};
 
 use crate::support::{Keys, write_sessions};
 
@@ -332,8 +332,8 @@ async fn a_log_put_together_from_others_does_not_open_under_a_wrong_key() {
 async fn a_swapped_plugin_is_named() {
     let log = Log::write().await;
     let ledger = log.keys.open(log.path());
-    let digest = ledger.keep_plugin(b"a component").unwrap();
-    assert_eq!(ledger.keep_plugin(b"a component").unwrap(), digest);
+    let digest = ledger.keep(Kept::Plugin, b"a component").unwrap();
+    assert_eq!(ledger.keep(Kept::Plugin, b"a component").unwrap(), digest);
     ledger.shutdown().await.unwrap();
     log.is_sound();
     let path = log.path().join(format!("plugins/{digest}.wasm"));

@@ -3,6 +3,7 @@
 
 mod crash;
 mod damage;
+mod decision;
 mod read;
 mod strangers;
 mod support;

@@ -60,6 +60,7 @@ pub(crate) fn decision<'a>(session: SessionId, number: u64, text: &'a str, decis
         id: DecisionId { session, number },
         text: text.into(),
         parameters: Vec::new(),
+        parameter_types: Vec::new(),
         facts: None,
         kinds: Cow::Owned(vec!["SELECT".into()]),
         relations: Cow::Owned(Vec::new()),
@@ -78,6 +79,7 @@ pub(crate) fn outcome(session: SessionId, number: u64) -> Record<'static> {
         duration_us: 321,
         sqlstate: None,
         fault: None,
+        message: None,
         masked: Vec::new(),
     })
 }
