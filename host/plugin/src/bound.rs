@@ -42,7 +42,7 @@ const COLUMNS_AT_ONCE: usize = 256;
 type Rewritten = Result<Batch, Box<Opinion>>;
 
 /// Why a hook was not answered.
-enum Halt {
+pub(crate) enum Halt {
     Failed(Failure),
     /// A fresh instance had to be told of the session again and would not have it.
     Refused(Said),
@@ -268,8 +268,10 @@ impl Bound {
     async fn ask_opening(&mut self, memo: &Memo<Said>) -> Result<Said, Halt> {
         let mut instance = self.policy.unused(&self.shared).await?;
         instance.serve(Arc::clone(&self.session));
-        let said = open(&mut instance).await?;
+        let said = open(&mut instance).await;
         let trace = self.traced(&mut instance);
+        let said = said?;
+        instance.remember_opening(&self.calls);
         self.remember(memo, None, None, &trace, &said);
         self.keep(instance);
         Ok(said)
@@ -277,10 +279,10 @@ impl Bound {
 
     async fn ask_statement(&mut self, statement: &Statement, is_sample: bool) -> Result<Said, Halt> {
         let mut instance = self.ready(is_sample).await?;
-        let asked = Asked::Statement(statement.clone());
-        let answer = call!(instance.sql.call_judge(asked, Resource::new_borrow(0)));
-        let said = (answer::verdict(answer.verdict)?, answer::findings(answer.findings)?);
+        let said = judge(&mut instance, statement).await;
         let trace = self.traced(&mut instance);
+        self.calls.splice(0..0, instance.opening());
+        let said = said?;
         self.remember(&self.policy.memos.judge, Some(statement), None, &trace, &said);
         self.keep(instance);
         Ok(said)
@@ -356,7 +358,7 @@ impl Bound {
     }
 
     /// An instance that knows the session: the session's own, or one that was used by nobody before.
-    async fn ready(&self, must_be_fresh: bool) -> Result<Instance, Halt> {
+    async fn ready(&mut self, must_be_fresh: bool) -> Result<Instance, Halt> {
         let used = if must_be_fresh {
             None
         } else if self.policy.isolation == Isolation::Shared {
@@ -373,8 +375,13 @@ impl Bound {
         let mut instance = self.policy.unused(&self.shared).await?;
         instance.serve(Arc::clone(&self.session));
         if instance.session.is_some() {
-            match open(&mut instance).await? {
-                (Verdict::Allow, _) => {}
+            let said = open(&mut instance).await;
+            self.traced(&mut instance);
+            instance.remember_opening(&self.calls);
+            // Of what is judged next, unless it comes to nothing here.
+            self.calls = instance.opening().collect();
+            match said? {
+                (Verdict::Allow, _) => self.calls.clear(),
                 refused => return Err(Halt::Refused(refused)),
             }
         }
@@ -507,8 +514,15 @@ impl Bound {
     }
 }
 
+/// Asks an instance about a statement.
+pub(crate) async fn judge(instance: &mut Instance, statement: &Statement) -> Result<Said, Halt> {
+    let asked = Asked::Statement(statement.clone());
+    let answer = call!(instance.sql.call_judge(asked, Resource::new_borrow(0)));
+    Ok((answer::verdict(answer.verdict)?, answer::findings(answer.findings)?))
+}
+
 /// Tells an instance of its session.
-async fn open(instance: &mut Instance) -> Result<Said, Halt> {
+pub(crate) async fn open(instance: &mut Instance) -> Result<Said, Halt> {
     let answer = call!(instance.session.call_open(Asked::Nothing));
     Ok((as_block(answer::verdict(answer.verdict)?, "the opening of a session"), answer::findings(answer.findings)?))
 }

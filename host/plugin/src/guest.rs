@@ -16,7 +16,7 @@ use crate::bindings::grille::policy;
 use crate::limits::{Limiter, Stopwatch};
 use crate::log::LogQuota;
 use crate::memo::Question;
-use crate::services::{Grants, Lookups, State};
+use crate::services::Outside;
 use crate::wasi::Clockwork;
 
 /// The data of a store: limits, and what the call under way is about.
@@ -24,9 +24,7 @@ pub(crate) struct Guest {
     pub(crate) limiter: Limiter,
     pub(crate) stopwatch: Stopwatch,
     pub(crate) log: Arc<LogQuota>,
-    pub(crate) grants: Arc<Grants>,
-    pub(crate) state: Arc<State>,
-    pub(crate) lookups: Arc<dyn Lookups>,
+    pub(crate) outside: Box<dyn Outside>,
     /// There if the plugin imports `detect`.
     pub(crate) detector: Option<Arc<Detector>>,
     /// None while settings are validated: then there is nobody to judge.
@@ -35,6 +33,8 @@ pub(crate) struct Guest {
     pub(crate) clockwork: Clockwork,
     /// Whether answers of this plugin may be remembered, so that its questions have to be.
     pub(crate) is_stateless: bool,
+    /// What host calls answered when the instance was told of its session: what it remembers of them it judges by.
+    pub(crate) opening: Vec<HostCall>,
     pub(crate) call: Call,
 }
 
@@ -46,10 +46,6 @@ pub(crate) struct Call {
     pub(crate) lines: u32,
     /// Bytes of text scanned.
     pub(crate) scanned: usize,
-    /// Calls of `counters` and of `kv`.
-    pub(crate) counted: u32,
-    pub(crate) kept: u32,
-    pub(crate) lookups: u32,
 }
 
 /// What the call under way is about.

@@ -17,7 +17,7 @@ use crate::status::PolicyStatus;
 
 /// The policies in force, and the engine that runs them.
 pub struct PluginHost {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     linker: Arc<Linker<Guest>>,
     active: ArcSwap<Active>,
     /// The sets that sessions are still on, oldest first.
@@ -36,7 +36,7 @@ struct Active {
 
 /// Policies that loaded and are ready to be put in force together.
 pub struct PolicySet {
-    policies: Vec<Arc<Loaded>>,
+    pub(crate) policies: Vec<Arc<Loaded>>,
 }
 
 impl PluginHost {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use grille_policy::{Failure, FailureKind, SessionFacts};
+use grille_policy::{Failure, FailureKind, HostCall, SessionFacts};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use wasmtime::component::{InstancePre, Resource};
@@ -16,7 +16,7 @@ use crate::guest::{Asked, Call, Guest, Trace};
 use crate::limits::{Limiter, Limits, Stopwatch, begin_call};
 use crate::loaded::Plugin;
 use crate::log::LogQuota;
-use crate::services::{Grants, State};
+use crate::services::{Grants, Live, Outside, State};
 use crate::wasi;
 
 /// How long a call waits for a slot when every instance is in use.
@@ -95,17 +95,17 @@ impl Instance {
         session: Option<Arc<SessionFacts>>,
     ) -> Result<Self, Failure> {
         let slot = free_slot(shared).await?;
+        let outside = Live::new(Arc::clone(terms.grants), Arc::clone(terms.state), Arc::clone(&shared.lookups));
         let guest = Guest {
             limiter: Limiter::new(terms.limits.memory, Arc::clone(&shared.memory)),
             stopwatch: Stopwatch::new(),
             log: Arc::clone(terms.log),
-            grants: Arc::clone(terms.grants),
-            state: Arc::clone(terms.state),
-            lookups: Arc::clone(&shared.lookups),
+            outside: Box::new(outside),
             detector: shared.detector.get().map(Arc::clone),
             session,
             clockwork: wasi::clockwork(&terms.plugin.digest),
             is_stateless: terms.plugin.is_stateless,
+            opening: Vec::new(),
             call: Call::default(),
         };
         let mut store = Store::new(&shared.engine, guest);
@@ -178,6 +178,21 @@ impl Instance {
         std::mem::take(&mut self.store.data_mut().call.trace)
     }
 
+    /// Keeps what host calls answered when the instance was told of its session.
+    pub(crate) fn remember_opening(&mut self, calls: &[HostCall]) {
+        let opened = |call: &HostCall| HostCall { at_opening: true, ..call.clone() };
+        self.store.data_mut().opening = calls.iter().map(opened).collect();
+    }
+
+    pub(crate) fn opening(&self) -> impl Iterator<Item = HostCall> {
+        self.store.data().opening.iter().cloned()
+    }
+
+    /// Puts another world around the guest.
+    pub(crate) fn surround(&mut self, outside: Box<dyn Outside>) {
+        self.store.data_mut().outside = outside;
+    }
+
     /// Gives the instance to a session.
     pub(crate) fn serve(&mut self, session: Arc<SessionFacts>) {
         self.store.data_mut().session = Some(session);
@@ -215,6 +230,7 @@ fn begin(store: &mut Store<Guest>, asked: Asked, time: Duration) {
     store.set_epoch_deadline(1);
     let guest = store.data_mut();
     begin_call(&mut guest.limiter, &mut guest.stopwatch, time);
+    guest.outside.begin();
     guest.call = Call { asked, ..Call::default() };
 }
 
@@ -223,10 +239,12 @@ fn begin(store: &mut Store<Guest>, asked: Asked, time: Duration) {
 fn diagnose(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
     let guest = store.data();
     if guest.stopwatch.has_exceeded() {
-        return failure(FailureKind::Timeout, "it computed for longer than limits.time");
+        let limit = u64::try_from(guest.stopwatch.limit().as_micros()).ok();
+        return Failure { limit, ..failure(FailureKind::Timeout, "it computed for longer than limits.time") };
     }
     if guest.limiter.has_refused() {
-        return failure(FailureKind::Memory, "it asked for more memory than limits.memory");
+        let limit = Some(guest.limiter.limit());
+        return Failure { limit, ..failure(FailureKind::Memory, "it asked for more memory than limits.memory") };
     }
     let text = one_line(error);
     if error.downcast_ref::<Trap>().is_some() {
@@ -237,5 +255,5 @@ fn diagnose(store: &Store<Guest>, error: &wasmtime::Error) -> Failure {
 }
 
 pub(crate) fn failure(kind: FailureKind, message: &str) -> Failure {
-    Failure { kind, message: crate::log::clean(message, MESSAGE_MAX).into() }
+    Failure { kind, message: crate::log::clean(message, MESSAGE_MAX).into(), limit: None }
 }

@@ -110,6 +110,10 @@ impl Limiter {
         self.used
     }
 
+    pub(crate) const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     pub(crate) const fn has_refused(&self) -> bool {
         self.refused
     }
@@ -181,6 +185,11 @@ pub(crate) struct Stopwatch {
 impl Stopwatch {
     pub(crate) fn new() -> Self {
         Self { ticks: 0, ticks_max: 0, began: Instant::now(), wall_max: Duration::ZERO, exceeded: false }
+    }
+
+    /// The time that the call under way may compute, in whole ticks.
+    pub(crate) fn limit(&self) -> Duration {
+        TICK.saturating_mul(self.ticks_max)
     }
 
     pub(crate) const fn has_exceeded(&self) -> bool {

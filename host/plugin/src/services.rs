@@ -2,16 +2,80 @@
 
 mod counters;
 mod kv;
+mod live;
+mod recorded;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use grille_policy::BoxFuture;
 use parking_lot::Mutex;
 
+use crate::bindings::grille::policy::clock::ClockError;
+use crate::bindings::grille::policy::counters::CounterError;
+use crate::bindings::grille::policy::kv::KvError;
+use crate::bindings::grille::policy::lookup;
+
 pub(crate) use counters::Counters;
 pub(crate) use kv::Values;
+pub(crate) use live::Live;
+pub(crate) use recorded::{Recorded, Tape};
+
+/// What a guest is answered; the outer error ends the call.
+pub(crate) type Answered<T, E> = wasmtime::Result<Result<T, E>>;
+
+/// What a guest reaches besides the facts of its call: the world, or what the world answered once.
+pub(crate) trait Outside: Send {
+    /// Another call begins.
+    fn begin(&mut self);
+    fn now_ms(&mut self) -> Answered<u64, ClockError>;
+    fn add(&mut self, name: &str, amount: u64, window_ms: u64) -> Answered<u64, CounterError>;
+    fn take(&mut self, name: &str, amount: u32, capacity: u32, per_minute: u32) -> Answered<bool, CounterError>;
+    fn get(&mut self, key: &str) -> Answered<Option<Vec<u8>>, KvError>;
+    fn set(&mut self, key: &str, value: &[u8], ttl_ms: Option<u64>) -> Answered<(), KvError>;
+    fn delete(&mut self, key: &str) -> Answered<(), KvError>;
+    fn fetch<'a>(
+        &'a mut self,
+        name: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Answered<Option<Vec<u8>>, lookup::LookupError>>;
+}
+
+/// An error of a service, by the name that records have for it.
+pub(crate) trait Named: Copy + Sized + 'static {
+    const ALL: &'static [(Self, &'static str)];
+
+    fn name(self) -> &'static str;
+
+    fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, known)| *known == name).map(|(error, _)| *error)
+    }
+}
+
+macro_rules! named {
+    ($error:ty: $($variant:ident = $name:literal),+) => {
+        impl Named for $error {
+            const ALL: &'static [(Self, &'static str)] = &[$((Self::$variant, $name)),+];
+
+            fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name),+
+                }
+            }
+        }
+    };
+}
+
+named!(ClockError: NotGranted = "not-granted");
+named!(CounterError: NotGranted = "not-granted", OverQuota = "over-quota", TooLarge = "too-large");
+named!(KvError: NotGranted = "not-granted", OverQuota = "over-quota", TooLarge = "too-large");
+named!(lookup::LookupError:
+    NotGranted = "not-granted",
+    OverQuota = "over-quota",
+    TooLarge = "too-large",
+    Timeout = "timeout",
+    Unavailable = "unavailable"
+);
 
 /// Services that policies may ask by name. The gateway knows how.
 pub trait Lookups: Send + Sync {
@@ -83,9 +147,6 @@ pub(crate) struct Grants {
     pub(crate) lookups: Vec<Arc<str>>,
 }
 
-/// Longer than any service is waited for: the backstop behind the service's own time.
-pub(crate) const LOOKUP_TIME_MAX: Duration = Duration::from_secs(30);
-
 impl Grants {
     /// Reads the configuration's words, or says what is wrong with each.
     pub(crate) fn read(words: &[String], lookups: &dyn Lookups) -> Result<Self, Vec<String>> {
@@ -132,4 +193,9 @@ impl Grants {
 pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
 }

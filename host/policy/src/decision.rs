@@ -64,6 +64,9 @@ pub struct HostCall {
     pub asked: Arc<str>,
     /// The answer as JSON: `{"ok": …}` or `{"err": "not-granted"}`.
     pub answered: Arc<str>,
+    /// Whether it was asked when the instance that judged was told of its session.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub at_opening: bool,
 }
 
 /// Whether a policy acts or only watches.
@@ -83,6 +86,9 @@ pub struct Failure {
     pub kind: FailureKind,
     /// One sentence for the operator.
     pub message: Arc<str>,
+    /// The limit that it ran into: bytes of memory, or microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
 }
 
 impl Failure {

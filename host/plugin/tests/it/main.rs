@@ -8,6 +8,7 @@ mod first_party;
 mod http;
 mod loading;
 mod museum;
+mod rerun;
 mod services;
 mod support;
 mod swapping;

@@ -180,6 +180,11 @@ impl Probe {
                 let taken = counters::take("b", 1, 2, 1);
                 Opinion::block("count", Severity::Info, format!("{added:?} {taken:?}"))
             }
+            "count-and-allow" => {
+                drop(counters::add("n", 1, 60_000));
+                Opinion::allow()
+            }
+            "count-and-trap" => panic!("asked to after {:?}", counters::add("n", 1, 60_000)),
             "count-much" => {
                 let errors = (0..1_002).filter(|_| counters::add("n", 1, 60_000).is_err()).count();
                 Opinion::block("count", Severity::Info, errors.to_string())
