@@ -10,6 +10,7 @@
 
 mod app;
 mod caller;
+mod decisions;
 mod guard;
 mod metrics;
 mod policies;
@@ -24,7 +25,7 @@ pub mod view;
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
 pub use rooms::{
-    Act, Action, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RecordingStream, RefusedChange,
-    SessionFilter, SessionView, StatusView, Unreadable, Unrecorded,
+    Act, Action, Audit, DecisionView, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RecordingStream,
+    RefusedChange, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded,
 };
 pub use serve::serve;

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use grille_policy::{BoxFuture, SessionId, Subject};
+use grille_policy::{BoxFuture, DecisionId, Digest, SessionId, Subject};
 use tokio::sync::mpsc;
 
-use crate::view::{Changed, Moment, Policies, Promotion, Session, SessionDetail, Status};
+use crate::view::{Changed, DecisionDetail, Moment, Policies, Promotion, Session, SessionDetail, Status};
 
 /// Tokens to subjects.
 pub trait Identify: Send + Sync {
@@ -104,6 +104,15 @@ pub trait SessionView: Send + Sync {
     fn kill(&self, id: SessionId, by: &Subject, reason: &str) -> bool;
 }
 
+/// Decisions that were written down, and what decided.
+pub trait DecisionView: Send + Sync {
+    /// A decision with all that is known of it.
+    fn show(&self, id: DecisionId) -> BoxFuture<'_, Result<Option<DecisionDetail>, Unreadable>>;
+
+    /// A component that was in force once.
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Vec<u8>>, Unreadable>>;
+}
+
 /// A recording as it is read; dropping it ends the reading. The channel is to be bounded tightly: recordings are long.
 pub type RecordingStream = mpsc::Receiver<Moment>;
 
@@ -164,6 +173,10 @@ pub enum Action {
     SessionReplay,
     /// Ended a session.
     SessionKill,
+    /// Showed a decision.
+    DecisionShow,
+    /// Fetched a component.
+    PluginFetch,
     /// Listed reviews.
     ReviewList,
     /// Showed a review.
@@ -185,6 +198,8 @@ impl Action {
             Self::SessionShow => "session.show",
             Self::SessionReplay => "session.replay",
             Self::SessionKill => "session.kill",
+            Self::DecisionShow => "decision.show",
+            Self::PluginFetch => "plugin.fetch",
             Self::ReviewList => "review.list",
             Self::ReviewShow => "review.show",
             Self::PolicyPromote => "policy.promote",

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use grille_policy::{Actor, DecisionId, Digest, Epoch, Mode, RequestId, SessionId};
+use grille_policy::{
+    Actor, Decision, DecisionId, Digest, Epoch, Mode, RequestId, SessionFacts, SessionId, StatementFacts,
+    TransactionState,
+};
 use grille_review::{Person, Review};
 use serde::{Deserialize, Serialize};
 
@@ -292,6 +295,93 @@ pub struct OutcomeLine {
     pub sqlstate: Option<Arc<str>>,
     /// What was masked: `ssn: token(ssn) × 20`.
     pub masked: Vec<Arc<str>>,
+}
+
+/// `GET /v1/decisions/{id}`: what was asked, what was said to it, and what it takes to ask the same again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionDetail {
+    /// The decision.
+    pub id: DecisionId,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// Who asked, as policies were told.
+    pub session: SessionFacts,
+    /// Whether columns were masked.
+    pub masked: bool,
+    /// The text.
+    pub text: Arc<str>,
+    /// Bound parameters, in order.
+    pub parameters: Vec<ParameterDetail>,
+    /// The transaction that it would run in.
+    pub transaction: TransactionState,
+    /// What the text means, as policies were told; none where that was not recorded.
+    pub facts: Option<StatementFacts>,
+    /// What each policy said and what follows.
+    pub decision: Decision,
+    /// What the policies said to the opening of the session.
+    pub opening: Option<Decision>,
+    /// What the policies that were asked are made of.
+    pub plugins: Vec<PluginDetail>,
+    /// The review request that let it pass, or that it had to wait for.
+    pub request: Option<RequestId>,
+    /// What happened to that request until the operation ended.
+    pub review: Vec<ReviewStep>,
+    /// The caller's own words why.
+    pub justification: Option<Arc<str>>,
+    /// How it ended, once it has.
+    pub outcome: Option<OutcomeLine>,
+    /// The sentence that the caller read, where it was the gateway's own.
+    pub message: Option<Arc<str>>,
+}
+
+/// A bound parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParameterDetail {
+    /// The type's OID, 0 where the caller left it to the target.
+    pub type_oid: u32,
+    /// Whether the value is in the type's binary format.
+    pub is_binary: bool,
+    /// The value in base64; none for NULL, and where it is missing.
+    pub value: Option<String>,
+    /// Why the value was not recorded.
+    pub missing: Option<Arc<str>>,
+}
+
+impl ParameterDetail {
+    /// The value; none for NULL, and where it is missing.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.decode(self.value.as_deref()?).ok()
+    }
+}
+
+/// What a policy was made of when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginDetail {
+    /// The policy's name in the configuration.
+    pub policy: Arc<str>,
+    /// The plugin's own name, where it says one.
+    pub name: Option<Arc<str>>,
+    /// The plugin's version, where it says one.
+    pub version: Option<Arc<str>>,
+    /// The settings as JSON, exactly as it got them.
+    pub settings: Option<Arc<str>>,
+    /// Why something of it is not to be had.
+    pub problem: Option<Arc<str>>,
+}
+
+/// Something that happened to a review request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewStep {
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// `requested`, `approved`, `denied` …
+    pub event: Arc<str>,
+    /// Who did it; none where time did.
+    pub by: Option<Arc<str>>,
+    /// Why, in that person's words.
+    pub reason: Option<Arc<str>>,
 }
 
 /// One line of `GET /v1/sessions/{id}/recording`, which is a stream of JSON lines.

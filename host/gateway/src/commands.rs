@@ -4,6 +4,7 @@
 mod check;
 mod demo;
 mod ledger;
+mod plugin;
 mod policy;
 mod review;
 mod schema;
@@ -36,9 +37,12 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of grille.toml
     Schema,
-    /// See the policies in force
+    /// See the policies in force, and why a decision came out as it did
     #[command(subcommand)]
     Policy(policy::Action),
+    /// Try plugins
+    #[command(subcommand)]
+    Plugin(plugin::Action),
     /// See and replay what callers did, end live sessions
     #[command(subcommand)]
     Session(session::Action),
@@ -61,6 +65,7 @@ impl Cli {
             Command::Check(args) => check::run(&args),
             Command::Schema => schema::run(),
             Command::Policy(action) => policy::run(&action),
+            Command::Plugin(action) => plugin::run(&action),
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
             Command::Ledger(action) => ledger::run(&action),

@@ -28,7 +28,7 @@ use crate::rooms::status::Overview;
 use crate::routes::{Known, routes};
 use crate::secrets::resolve;
 use crate::state::{InForce, State};
-use crate::views::Sessions;
+use crate::views::{Decisions, Sessions};
 use crate::{lookups, policies};
 
 /// What only the command line may say.
@@ -229,6 +229,7 @@ fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {
         status: Arc::new(Overview(Arc::clone(state))),
         policies: Arc::new(Overview(Arc::clone(state))),
         changes: Arc::new(Changes(Arc::clone(state))),
+        decisions: Arc::new(Decisions::new(state.ledger.path().to_owned(), state.seal_key.clone())),
         sessions: Arc::new(Sessions::new(state.ledger.path().to_owned(), state.seal_key.clone(), live)),
         audit: Arc::new(LedgerAudit(state.ledger.clone())),
         desk: state.desk.clone(),

@@ -1,11 +1,13 @@
 //! What the admin API shows, out of the ledger, the live sessions, the policies and the configuration.
 
+mod decisions;
 mod sessions;
 
 use std::sync::Arc;
 
 use grille_policy::{SessionFacts, SessionId};
 
+pub use decisions::Decisions;
 pub use sessions::{Live, Sessions};
 
 impl Live for grille_postgres::LiveSessions {

@@ -4,15 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
-    Activity, Changed, EpochSessions, Ledger, Moment, OperationLine, Policies, Policy, Session, SessionDetail, Status,
+    Activity, Changed, DecisionDetail, EpochSessions, Ledger, Moment, OperationLine, Policies, Policy, Session,
+    SessionDetail, Status,
 };
 use grille_admin::{
-    Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream,
-    RefusedChange, Rooms, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
+    Act, AdminConfig, Audit, DecisionView, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, Problem,
+    RecordingStream, RefusedChange, Rooms, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded, router,
+    serve,
 };
 use grille_net::{DrainHandle, Listen, Listener, ServerTls, drain};
 use grille_policy::{
-    BoxFuture, DecisionId, Digest, Epoch, Mode, SessionFacts, SessionId, Subject, Terms, TransactionState,
+    BoxFuture, Decision, DecisionId, Digest, Epoch, Mode, SessionFacts, SessionId, Subject, Terms, TransactionState,
 };
 use grille_review::{Ask, Desk, DeskConfig, Event, Journal, Person, Review, Signer, Unjournaled, Unsigned};
 use parking_lot::Mutex;
@@ -47,6 +49,7 @@ pub(crate) async fn start_with(tls: Option<Arc<ServerTls>>) -> Api {
         policies: fakes.clone(),
         changes: fakes.clone(),
         sessions: fakes.clone(),
+        decisions: fakes.clone(),
         audit: fakes.clone(),
         desk: desk.clone(),
     };
@@ -319,6 +322,44 @@ impl SessionView for Fakes {
 
     fn kill(&self, _id: SessionId, _by: &Subject, _reason: &str) -> bool {
         self.is_live.swap(false, Ordering::SeqCst)
+    }
+}
+
+pub(crate) fn decision_id() -> DecisionId {
+    DecisionId { session: session_id(), number: 4 }
+}
+
+impl DecisionView for Fakes {
+    fn show(&self, id: DecisionId) -> BoxFuture<'_, Result<Option<DecisionDetail>, Unreadable>> {
+        let detail = DecisionDetail {
+            id,
+            at_ms: 2,
+            session: (*ask("ann", "select 1").session).clone(),
+            masked: true,
+            text: "select 1".into(),
+            parameters: Vec::new(),
+            transaction: TransactionState::Idle,
+            facts: None,
+            decision: Decision::unbound(Epoch(3)),
+            opening: None,
+            plugins: Vec::new(),
+            request: None,
+            review: Vec::new(),
+            justification: None,
+            outcome: None,
+            message: None,
+        };
+        Box::pin(async move { Ok((id == decision_id()).then_some(detail)) })
+    }
+
+    fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Vec<u8>>, Unreadable>> {
+        Box::pin(async move {
+            match digest.0[0] {
+                1 => Ok(Some(b"\0asm".to_vec())),
+                2 => Err(Unreadable("it is not what its name says".into())),
+                _ => Ok(None),
+            }
+        })
     }
 }
 

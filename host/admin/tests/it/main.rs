@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fakes::{Api, UPDATE, ask, start, start_with};
-use grille_admin::view::{Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status};
+use grille_admin::view::{DecisionDetail, Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status};
 use grille_admin::{Problem, serve};
 use grille_net::{KeySource, Listen, Listener, ServerTls, ServerTlsConfig, drain};
+use grille_policy::Digest;
 use grille_review::{Asked, Outcome, Review, State};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -43,6 +44,8 @@ async fn rights_come_from_groups() {
     let api = start().await;
     let session = format!("/v1/sessions/{}", fakes::session_id());
     let recording = format!("{session}/recording");
+    let decision = format!("/v1/decisions/{}", fakes::decision_id());
+    let plugin = format!("/v1/plugins/{}", Digest([1; 32]));
     for (method, path, who) in [
         (Method::GET, "/v1/status", ["ops", "audra", "rita"].as_slice()),
         (Method::GET, "/v1/policies", &["ops", "audra"]),
@@ -50,6 +53,8 @@ async fn rights_come_from_groups() {
         (Method::GET, "/v1/sessions", &["audra"]),
         (Method::GET, &session, &["audra"]),
         (Method::GET, &recording, &["audra"]),
+        (Method::GET, &decision, &["audra"]),
+        (Method::GET, &plugin, &["audra"]),
         (Method::DELETE, &session, &["ops"]),
         (Method::GET, "/v1/reviews", &["ops", "audra", "rita", "ann"]),
     ] {
@@ -79,6 +84,34 @@ async fn what_it_shows_reads_back() {
     let acts = api.acts();
     assert!(acts[0].starts_with("audra session.list"), "{acts:?}");
     assert_eq!(acts[1], format!("audra session.show {}", fakes::session_id()));
+}
+
+#[tokio::test]
+async fn a_decision_is_shown_once_the_look_is_recorded() {
+    let api = start().await;
+    let id = fakes::decision_id();
+    let path = format!("/v1/decisions/{id}");
+    let detail: DecisionDetail = api.read(&path, "audra").await;
+    assert_eq!((detail.id, &*detail.text), (id, "select 1"));
+    assert_eq!(api.acts(), [format!("audra decision.show {}", fakes::session_id())]);
+    for other in [format!("{path}1"), "/v1/decisions/d-".to_owned(), "/v1/decisions/..%2f..%2fetc".to_owned()] {
+        let (status, detail) = api.problem(Method::GET, &other, "audra").await;
+        assert!(status == 404 && detail.starts_with("no decision `"), "{other}: {status} {detail}");
+    }
+
+    let plugin = format!("/v1/plugins/{}", Digest([1; 32]));
+    let answer = api.send(Method::GET, &plugin, "audra").await;
+    assert_eq!(answer.headers()["content-type"], "application/wasm");
+    assert_eq!(&*answer.bytes().await.unwrap(), b"\0asm");
+    assert!(api.acts().contains(&format!("audra plugin.fetch {}", Digest([1; 32]))));
+    for (digest, expected) in [(Digest([2; 32]), 503), (Digest([3; 32]), 404)] {
+        assert_eq!(api.problem(Method::GET, &format!("/v1/plugins/{digest}"), "audra").await.0, expected);
+    }
+    assert_eq!(api.problem(Method::GET, "/v1/plugins/..%2fkeys", "audra").await.0, 404);
+
+    api.fill_disk();
+    assert_eq!(api.problem(Method::GET, &path, "audra").await.0, 503);
+    assert_eq!(api.problem(Method::GET, &plugin, "audra").await.0, 503);
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+pub(super) mod explain;
 mod status;
 
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(crate) enum Action {
     Promote(PromoteArgs),
     /// Go back to what a policy ran before the last promotion; once more goes forward again
     Rollback(RollbackArgs),
+    /// Show a decision: who asked for what, which policy said what, how it ended
+    Explain(explain::Explain),
 }
 
 #[derive(Debug, clap::Args)]
@@ -72,6 +75,7 @@ pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
                 change(&promote.args, &promote.name, "promote", &promotion).await
             }
             Action::Rollback(rollback) => change(&rollback.args, &rollback.name, "rollback", &()).await,
+            Action::Explain(args) => explain::explain(args).await,
         }
     })
 }
@@ -133,7 +137,7 @@ fn plugin(policy: &Policy) -> String {
     }
 }
 
-const fn mode(mode: Mode) -> &'static str {
+pub(super) const fn mode(mode: Mode) -> &'static str {
     match mode {
         Mode::Enforce => "enforce",
         Mode::Monitor => "monitor",
@@ -145,7 +149,7 @@ fn names(names: &[Arc<str>]) -> String {
 }
 
 /// Enough of a digest to tell two apart.
-fn short(digest: &Digest) -> String {
+pub(super) fn short(digest: &Digest) -> String {
     digest.to_string().chars().take(12).collect()
 }
 

@@ -326,7 +326,7 @@ fn operation(record: &DecisionRecord<'_>, at_ms: u64) -> OperationLine {
     }
 }
 
-fn ended(outcome: &Outcome<'_>) -> OutcomeLine {
+pub(super) fn ended(outcome: &Outcome<'_>) -> OutcomeLine {
     OutcomeLine {
         rows: outcome.rows,
         bytes: outcome.bytes,
@@ -344,6 +344,6 @@ fn add(counter: &mut Option<u64>, more: u64) {
     *counter = Some(counter.unwrap_or(0) + more);
 }
 
-fn unreadable(error: grille_ledger::ReadError) -> Unreadable {
+pub(super) fn unreadable(error: grille_ledger::ReadError) -> Unreadable {
     Unreadable(error.to_string())
 }

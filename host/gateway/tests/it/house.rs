@@ -8,7 +8,7 @@ use grille_admin::{
     Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RefusedChange, Rooms,
     StatusView, Unrecorded, router, serve,
 };
-use grille_gateway::views::{Live, Sessions};
+use grille_gateway::views::{Decisions, Live, Sessions};
 use grille_ledger::{
     DecisionRecord, Direction, Ledger, LedgerConfig, MaskedColumn, Outcome, Record, SealKey, SessionLog, SessionOpen,
     SigningKey,
@@ -70,6 +70,7 @@ impl House {
             status: people.clone(),
             policies: people.clone(),
             changes: people.clone(),
+            decisions: Arc::new(Decisions::new(path.clone(), seal.clone())),
             sessions: Arc::new(Sessions::new(path, seal, people.clone())),
             audit: people.clone(),
             desk: desk.clone(),

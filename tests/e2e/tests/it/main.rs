@@ -2,6 +2,7 @@
 
 mod crash;
 mod drivers;
+mod explain;
 mod hostile;
 mod lifetime;
 mod swapping;
