@@ -150,7 +150,19 @@ fn place(components: &Path, layout: &Layout, name: &str) -> Result<bool> {
         return Ok(false);
     }
     fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    place_cases(&from, &to)?;
     Ok(true)
+}
+
+/// A component's test cases go where it goes; one that has none leaves none of another behind.
+pub(crate) fn place_cases(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (from.with_extension("cases.json"), to.with_extension("cases.json"));
+    if from.is_file() {
+        fs::copy(&from, &to).with_context(|| format!("copy {} to {}", from.display(), to.display()))?;
+    } else if to.exists() {
+        fs::remove_file(&to).with_context(|| format!("remove {}", to.display()))?;
+    }
+    Ok(())
 }
 
 fn make_private(dir: &Path) -> Result<()> {

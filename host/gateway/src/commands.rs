@@ -37,12 +37,12 @@ enum Command {
     Check(check::Args),
     /// Print the JSON Schema of grille.toml
     Schema,
+    /// Write, build, test and measure plugins
+    #[command(subcommand)]
+    Plugin(plugin::Action),
     /// See the policies in force, and why a decision came out as it did
     #[command(subcommand)]
     Policy(policy::Action),
-    /// Try plugins
-    #[command(subcommand)]
-    Plugin(plugin::Action),
     /// See and replay what callers did, end live sessions
     #[command(subcommand)]
     Session(session::Action),
@@ -64,8 +64,8 @@ impl Cli {
             Command::Serve(args) => serve::run(&args),
             Command::Check(args) => check::run(&args),
             Command::Schema => schema::run(),
-            Command::Policy(action) => policy::run(&action),
             Command::Plugin(action) => plugin::run(&action),
+            Command::Policy(action) => policy::run(&action),
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
             Command::Ledger(action) => ledger::run(&action),

@@ -39,7 +39,8 @@ pub(crate) struct Refused {
 pub(crate) fn engine_config(config: &Config, lookups: Arc<dyn Lookups>) -> EngineConfig {
     let beside = config.ledger.path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let cache = beside.map_or_else(|| "plugin-cache".into(), |folder| folder.join("plugin-cache"));
-    EngineConfig { cache_dir: Some(cache), lookups: Some(lookups), ..EngineConfig::default() }
+    let analyst = Arc::new(grille_author::SqlAnalyst::default());
+    EngineConfig { cache_dir: Some(cache), lookups: Some(lookups), analyst: Some(analyst), ..EngineConfig::default() }
 }
 
 /// Where the ledger keeps every component that was ever in force.

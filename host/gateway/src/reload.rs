@@ -125,6 +125,7 @@ struct Next {
 fn files(config: &Config) -> Vec<PathBuf> {
     let mut files = vec![config.path.clone(), config.lock_path()];
     files.extend(config.policies.iter().map(|policy| policy.plugin.clone()));
+    files.extend(config.policies.iter().map(|policy| grille_plugin::cases_path(&policy.plugin)));
     files.extend(config.targets.iter().filter_map(|target| target.tls.root_cert.clone()));
     let admin = config.admin.iter().filter_map(|admin| admin.tls.as_ref());
     for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(admin) {

@@ -407,6 +407,9 @@ impl Bound {
     fn traced(&mut self, instance: &mut Instance) -> Trace {
         let mut trace = instance.take_trace();
         self.calls = std::mem::take(&mut trace.calls);
+        if let Some(stage) = &self.policy.stage {
+            stage.saw(&trace.questions);
+        }
         trace
     }
 
@@ -434,7 +437,7 @@ impl Bound {
         statement: Option<&Statement>,
         shape: Option<&ResultShape>,
     ) -> Option<(V, bool)> {
-        if !self.policy.plugin.is_stateless {
+        if !self.policy.is_memoised() {
             return None;
         }
         let about = About { session: &self.session, statement, shape };
@@ -450,7 +453,7 @@ impl Bound {
         trace: &Trace,
         said: &V,
     ) {
-        if self.policy.plugin.is_stateless && !trace.outside {
+        if self.policy.is_memoised() && !trace.outside {
             memo.remember(&About { session: &self.session, statement, shape }, &trace.questions, said.clone());
         }
     }

@@ -10,6 +10,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 use crate::cache::Cache;
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, MemoryBudget, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
 use crate::pool::Slots;
+use crate::cases::Analyst;
 use crate::services::{Lookups, NoLookups, States};
 
 /// How the engine is set up.
@@ -23,11 +24,13 @@ pub struct EngineConfig {
     pub memory: u64,
     /// The services that policies may ask by name; none without.
     pub lookups: Option<Arc<dyn Lookups>>,
+    /// Who reads the SQL of test cases; without one, a case that asks about a statement fails.
+    pub analyst: Option<Arc<dyn Analyst>>,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { cache_dir: None, instances: 4_096, memory: 4 << 30, lookups: None }
+        Self { cache_dir: None, instances: 4_096, memory: 4 << 30, lookups: None, analyst: None }
     }
 }
 
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     /// Built with the first plugin that imports `detect`: it takes tens of milliseconds.
     pub(crate) detector: OnceLock<Arc<Detector>>,
     pub(crate) lookups: Arc<dyn Lookups>,
+    pub(crate) analyst: Option<Arc<dyn Analyst>>,
     /// What policies keep, by their names.
     pub(crate) states: States,
     /// The instances that sessions keep between calls.
@@ -75,6 +79,7 @@ impl Shared {
             memory: Arc::new(MemoryBudget::new(config.memory)),
             detector: OnceLock::new(),
             lookups: config.lookups.unwrap_or_else(|| Arc::new(NoLookups)),
+            analyst: config.analyst,
             states: States::default(),
             kept: Slots::default(),
             instances: config.instances as usize,

@@ -31,8 +31,8 @@ pub(crate) struct Guest {
     pub(crate) session: Option<Arc<SessionFacts>>,
     /// What WASI's stand-ins count.
     pub(crate) clockwork: Clockwork,
-    /// Whether answers of this plugin may be remembered, so that its questions have to be.
-    pub(crate) is_stateless: bool,
+    /// Whether answers of this plugin may be remembered, so that its questions have to be; or somebody wants to know.
+    pub(crate) notes_reads: bool,
     /// What host calls answered when the instance was told of its session: what it remembers of them it judges by.
     pub(crate) opening: Vec<HostCall>,
     pub(crate) call: Call,
@@ -62,7 +62,7 @@ pub(crate) enum Asked {
 /// What the guest has looked at in the call under way.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
-    /// Facts of the session, the statement and the shape, in order; kept for stateless plugins only.
+    /// Facts of the session, the statement and the shape, in order; kept where answers are remembered or somebody wants to know.
     pub(crate) questions: Vec<Question>,
     /// Whether any fact of the session was among them.
     pub(crate) session: bool,
@@ -96,7 +96,7 @@ impl Guest {
     /// Notes what the guest looks at.
     fn ask(&mut self, question: impl FnOnce() -> Question) {
         let trace = &mut self.call.trace;
-        if !self.is_stateless || trace.outside {
+        if !self.notes_reads || trace.outside {
             return;
         }
         if trace.questions.len() < QUESTIONS_MAX {

@@ -13,6 +13,7 @@ use crate::loaded::Loaded;
 use crate::pool;
 use crate::problem::{LoadProblem, Step};
 use crate::session;
+use crate::staged::{self, Staged};
 use crate::status::PolicyStatus;
 
 /// The policies in force, and the engine that runs them.
@@ -78,6 +79,14 @@ impl PluginHost {
         }
         let loaded = answered.await.unwrap_or_else(|_| Err(vec![not_loaded("the loading thread panicked")]));
         loaded.map(|policies| PolicySet { policies })
+    }
+
+    /// Makes a component ready to be tried out: nothing of it comes into force.
+    ///
+    /// # Errors
+    /// All that would keep it from loading, whatever its settings.
+    pub fn stage(&self, plugin: &std::path::Path) -> Result<Staged, Vec<LoadProblem>> {
+        staged::stage(&self.shared, &self.linker, plugin)
     }
 
     /// Puts a set in force, all of it at once. Sessions follow with their next operation; what is under way ends on the

@@ -11,6 +11,7 @@ use crate::bindings::exports::grille::policy::{
     http_request, http_response, http_values, lifecycle, session, sql, sql_columns, sql_result, sql_values,
 };
 use crate::bindings::handles::SessionHandle;
+use crate::cases::Stage;
 use crate::engine::{Shared, one_line};
 use crate::guest::{Asked, Call, Guest, Trace};
 use crate::limits::{Limiter, Limits, Stopwatch, begin_call};
@@ -68,6 +69,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) grants: &'a Arc<Grants>,
     pub(crate) state: &'a Arc<State>,
     pub(crate) log: &'a Arc<LogQuota>,
+    pub(crate) stage: Option<&'a Arc<Stage>>,
 }
 
 /// An instance of a policy, of one session.
@@ -95,7 +97,9 @@ impl Instance {
         session: Option<Arc<SessionFacts>>,
     ) -> Result<Self, Failure> {
         let slot = free_slot(shared).await?;
-        let outside = Live::new(Arc::clone(terms.grants), Arc::clone(terms.state), Arc::clone(&shared.lookups));
+        let lookups = Arc::clone(terms.stage.map_or(&shared.lookups, |stage| &stage.lookups));
+        let now_ms = terms.stage.map(|stage| stage.now_ms);
+        let outside = Live::new(Arc::clone(terms.grants), Arc::clone(terms.state), lookups, now_ms);
         let guest = Guest {
             limiter: Limiter::new(terms.limits.memory, Arc::clone(&shared.memory)),
             stopwatch: Stopwatch::new(),
@@ -104,7 +108,7 @@ impl Instance {
             detector: shared.detector.get().map(Arc::clone),
             session,
             clockwork: wasi::clockwork(&terms.plugin.digest),
-            is_stateless: terms.plugin.is_stateless,
+            notes_reads: terms.stage.map_or(terms.plugin.is_stateless, |stage| stage.notes_reads),
             opening: Vec::new(),
             call: Call::default(),
         };

@@ -19,6 +19,7 @@ mod bindings;
 mod bound;
 mod breaker;
 mod cache;
+mod cases;
 mod engine;
 mod guest;
 mod host;
@@ -36,10 +37,16 @@ mod services;
 mod session;
 mod settings;
 mod stats;
+mod staged;
 mod status;
 mod wasi;
 
 pub use artifact::{Artifact, Metadata, Refusal, Want, WantedLimits};
+pub use cases::{
+    ActorFacts, Analyst, Answer, Body, Case, CaseColumn, CaseFile, CaseResult, CaseResultColumn, CaseSession, CertaintyWord, Cost, Expect,
+    HostSide, KeyWord, Measured, Mismatch, Place, Request, Response, ResultCase, StatementCase, Table, TableColumn, TransactionWord,
+    TransformCase, VerdictWord, cases_path, cases_schema,
+};
 pub use engine::{EngineConfig, EngineError};
 pub use host::{PluginHost, PolicyDescription, PolicySet};
 pub use isolation::Isolation;
@@ -48,4 +55,5 @@ pub use load::PolicySpec;
 pub use problem::{LoadProblem, Step};
 pub use rerun::{Question, Rerun};
 pub use services::{LookupError, Lookups};
+pub use staged::Staged;
 pub use status::PolicyStatus;

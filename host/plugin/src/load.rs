@@ -10,6 +10,7 @@ use serde_json::Value;
 use wasmtime::component::{Component, Linker};
 
 use crate::artifact::{Artifact, BYTES_MAX, Refusal, sha256};
+use crate::cases;
 use crate::engine::{Shared, one_line};
 use crate::guest::Guest;
 use crate::instance::{Instance, Linked};
@@ -75,7 +76,7 @@ impl Known {
 
 /// Loads every policy, step by step, and says everything that is wrong.
 pub(crate) async fn load_all(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     linker: &Linker<Guest>,
     mut known: Known,
     specs: Vec<PolicySpec>,
@@ -98,9 +99,14 @@ pub(crate) async fn load_all(
     if problems.is_empty() { Ok(policies) } else { Err(problems) }
 }
 
-type Wrong = Vec<(Step, String)>;
+pub(crate) type Wrong = Vec<(Step, String)>;
 
-async fn load(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: PolicySpec) -> Result<Loaded, Wrong> {
+async fn load(
+    shared: &Arc<Shared>,
+    linker: &Linker<Guest>,
+    known: &mut Known,
+    spec: PolicySpec,
+) -> Result<Loaded, Wrong> {
     let grants = check_spec(&spec, &*shared.lookups)?;
     let plugin = plugin(shared, linker, known, &spec)?;
     for import in plugin.artifact.imports.iter().filter(|import| !grants.has(import)) {
@@ -132,16 +138,19 @@ async fn load(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: 
         mode: spec.mode,
         on_failure_allow: spec.on_failure_allow,
         isolation: spec.isolation,
+        stage: None,
     });
     validate(shared, &loaded).await?;
     let configured = loaded.start(shared).await;
     let first = configured.map_err(|failure| vec![(Step::Configure, start_problem(&failure))])?;
+    let failed = cases::check(shared, &loaded, &spec.plugin).await;
+    failed.map_err(|lines| lines.into_iter().map(|line| (Step::Cases, line)).collect::<Wrong>())?;
     loaded.shelf.put(first);
     Ok(loaded)
 }
 
 /// The configuration's limits, else the plugin's, else the host's.
-fn limits(spec: &PolicySpec, artifact: &Artifact) -> Result<Limits, Wrong> {
+pub(crate) fn limits(spec: &PolicySpec, artifact: &Artifact) -> Result<Limits, Wrong> {
     let wanted = Limits::read(&artifact.metadata.limits).map_err(|message| vec![(Step::Metadata, message)])?;
     let problems = wanted.problems();
     if !problems.is_empty() {
@@ -152,7 +161,7 @@ fn limits(spec: &PolicySpec, artifact: &Artifact) -> Result<Limits, Wrong> {
 
 /// The settings against the plugin's own JSON Schema, before any of its code sees them. The keys that are the host's
 /// are in every first-party schema, and are checked by the host besides.
-fn check_schema(artifact: &Artifact, settings: &Value) -> Result<(), Wrong> {
+pub(crate) fn check_schema(artifact: &Artifact, settings: &Value) -> Result<(), Wrong> {
     let Some(schema) = &artifact.metadata.settings else { return Ok(()) };
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| vec![(Step::Metadata, format!("its settings' JSON Schema is wrong: {error}"))])?;
@@ -197,7 +206,12 @@ fn check_spec(spec: &PolicySpec, lookups: &dyn Lookups) -> Result<Grants, Wrong>
 }
 
 /// From the file to a component that links. Nothing of it runs.
-fn plugin(shared: &Shared, linker: &Linker<Guest>, known: &mut Known, spec: &PolicySpec) -> Result<Arc<Plugin>, Wrong> {
+pub(crate) fn plugin(
+    shared: &Shared,
+    linker: &Linker<Guest>,
+    known: &mut Known,
+    spec: &PolicySpec,
+) -> Result<Arc<Plugin>, Wrong> {
     let place = spec.plugin.display();
     let wrong = |step, message: String| vec![(step, format!("{place}: {message}"))];
     let bytes = read(&spec.plugin).map_err(|error| wrong(Step::Read, unreadable(&error)))?;

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::artifact::Artifact;
 use crate::breaker::Breaker;
+use crate::cases::Stage;
 use crate::engine::Shared;
 use crate::instance::{Instance, Linked, Terms};
 use crate::isolation::Isolation;
@@ -57,6 +58,8 @@ pub(crate) struct Loaded {
     /// How it guards masked sessions; none for a policy that protects no columns.
     pub(crate) protection: Option<Protection>,
     pub(crate) log: Arc<LogQuota>,
+    /// There while a test case runs: then nothing is logged, remembered or taken from the world.
+    pub(crate) stage: Option<Arc<Stage>>,
     /// Outlives a swap as long as component and settings stay the same.
     pub(crate) stats: Arc<Stats>,
     pub(crate) classified: Mutex<Vec<Arc<Classified>>>,
@@ -103,6 +106,7 @@ pub(crate) struct Parts {
     pub(crate) settings_digest: Digest,
     pub(crate) protection: Option<Protection>,
     pub(crate) stats: Arc<Stats>,
+    pub(crate) stage: Option<Arc<Stage>>,
 }
 
 /// Columns that were classified without a look at who asked.
@@ -132,9 +136,11 @@ impl Loaded {
             settings_digest,
             protection,
             stats,
+            stage,
         } = parts;
         Self {
-            log: Arc::new(LogQuota::new(Arc::clone(&name))),
+            log: Arc::new(LogQuota::new(Arc::clone(&name), stage.clone())),
+            stage,
             name,
             plugin,
             stem,
@@ -167,6 +173,11 @@ impl Loaded {
         self.mode == Mode::Enforce
     }
 
+    /// Whether what it says is remembered.
+    pub(crate) fn is_memoised(&self) -> bool {
+        self.plugin.is_stateless && self.stage.is_none()
+    }
+
     pub(crate) fn plugin_name(&self) -> &Arc<str> {
         self.plugin.name.as_ref().unwrap_or(&self.stem)
     }
@@ -181,7 +192,8 @@ impl Loaded {
 
     /// What an instance runs under, with these grants.
     pub(crate) fn terms<'a>(&'a self, grants: &'a Arc<Grants>) -> Terms<'a> {
-        Terms { plugin: &self.plugin, limits: self.limits, grants, state: &self.state, log: &self.log }
+        let (plugin, stage) = (&*self.plugin, self.stage.as_ref());
+        Terms { plugin, limits: self.limits, grants, state: &self.state, log: &self.log, stage }
     }
 
     /// An instance that has served nobody yet: a warm one if there is one. Others are made meanwhile.
@@ -236,7 +248,7 @@ impl Loaded {
         if failure.kind == FailureKind::Breaker {
             // What led to the pause was said, and that it began; each refusal during it is in the record.
             tracing::debug!(policy, plugin, hook, cause = %failure.message, "policy is paused");
-        } else {
+        } else if self.stage.is_none() {
             tracing::warn!(policy, plugin, hook, cause = %failure.message, "policy failed: {what}");
         }
         let verdict = if self.on_failure_allow { Verdict::Allow } else { failure.verdict(&self.name) };

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::bindings::grille::policy::log::Level;
+use crate::cases::Stage;
 
 /// Enough to follow a decision, too little to fill a disk.
 const LINES_PER_CALL: u32 = 32;
@@ -16,6 +17,8 @@ const BYTES_PER_LINE: usize = 1024;
 pub(crate) struct LogQuota {
     policy: Arc<str>,
     window: Mutex<Window>,
+    /// Who listens instead of the operator.
+    stage: Option<Arc<Stage>>,
 }
 
 struct Window {
@@ -25,14 +28,18 @@ struct Window {
 }
 
 impl LogQuota {
-    pub(crate) fn new(policy: Arc<str>) -> Self {
-        Self { policy, window: Mutex::new(Window { began: Instant::now(), lines: 0, dropped: 0 }) }
+    pub(crate) fn new(policy: Arc<str>, stage: Option<Arc<Stage>>) -> Self {
+        Self { policy, window: Mutex::new(Window { began: Instant::now(), lines: 0, dropped: 0 }), stage }
     }
 
     /// Writes the `nth` line of a call, unless there were too many.
     pub(crate) fn write(&self, level: Level, message: &str, nth: u32) {
         let Some(dropped_before) = self.admit(nth) else { return };
         let policy = &*self.policy;
+        if let Some(stage) = &self.stage {
+            stage.wrote(format!("{} {}", level_name(level), clean(message, BYTES_PER_LINE)));
+            return;
+        }
         if dropped_before > 0 {
             tracing::warn!(policy, lines = dropped_before, "lines of the policy were dropped: it writes too many");
         }
@@ -62,6 +69,15 @@ impl LogQuota {
     }
 }
 
+const fn level_name(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
+
 /// A text of a guest as one line: cut, and without control characters that could forge a line or steer a terminal.
 pub(crate) fn clean(text: &str, bytes_max: usize) -> String {
     let mut end = text.len().min(bytes_max);
@@ -83,7 +99,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn lines_are_counted_per_call_and_per_second() {
-        let quota = LogQuota::new("noisy".into());
+        let quota = LogQuota::new("noisy".into(), None);
         let admitted = |calls: u32| (0..calls).flat_map(|_| 1..=100).filter_map(|nth| quota.admit(nth)).count();
         assert_eq!(admitted(1), 32);
         assert_eq!(admitted(10), 68, "a hundred in all");

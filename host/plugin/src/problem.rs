@@ -36,6 +36,8 @@ pub enum Step {
     Settings,
     /// The first configured instance.
     Configure,
+    /// The plugin's own test cases.
+    Cases,
 }
 
 impl fmt::Display for Step {
@@ -51,6 +53,7 @@ impl fmt::Display for Step {
             Self::Link => "link",
             Self::Settings => "settings",
             Self::Configure => "configure",
+            Self::Cases => "cases",
         })
     }
 }

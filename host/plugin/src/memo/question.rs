@@ -52,6 +52,47 @@ pub(crate) struct About<'a> {
 }
 
 impl Question {
+    /// As the contract writes it: `session.has-role(analyst)`.
+    pub(crate) fn describe(&self) -> String {
+        let (handle, method) = match self {
+            Self::SessionId => ("session", "id"),
+            Self::Target => ("session", "target"),
+            Self::Protocol => ("session", "protocol"),
+            Self::Roles => ("session", "roles"),
+            Self::HasRole(role) => return format!("session.has-role({role})"),
+            Self::Listener => ("session", "listener"),
+            Self::Peer => ("session", "peer"),
+            Self::Client => ("session", "client"),
+            Self::Tls => ("session", "tls"),
+            Self::Issuer => ("session", "issuer"),
+            Self::Subject => ("session", "subject"),
+            Self::DisplayName => ("session", "display-name"),
+            Self::Groups => ("session", "groups"),
+            Self::HasGroup(group) => return format!("session.has-group({group})"),
+            Self::Actors => ("session", "actors"),
+            Self::ExpiresAt => ("session", "expires-at"),
+            Self::Claims => ("session", "claims"),
+            Self::Text => ("statement", "text"),
+            Self::Fingerprint => ("statement", "fingerprint"),
+            Self::StatementCount => ("statement", "statement-count"),
+            Self::Kinds => ("statement", "kinds"),
+            Self::HasKind(kind) => return format!("statement.has-kind({kind})"),
+            Self::Effects => ("statement", "effects"),
+            Self::HasEffect(effect) => return format!("statement.has-effect({effect})"),
+            Self::Relations => ("statement", "relations"),
+            Self::Columns => ("statement", "columns"),
+            Self::Functions => ("statement", "functions"),
+            Self::Writes => ("statement", "writes"),
+            Self::Unknown => ("statement", "unknown"),
+            Self::ParameterCount => ("statement", "parameter-count"),
+            Self::Parameter(index) => return format!("statement.parameter({index})"),
+            Self::Transaction => ("statement", "transaction"),
+            Self::ShapeLen => ("result-shape", "len"),
+            Self::ShapeRange(start, count) => return format!("result-shape.range({start}, {count})"),
+        };
+        format!("{handle}.{method}")
+    }
+
     /// Appends bytes that are equal exactly if the answers are.
     pub(crate) fn answer(&self, about: &About<'_>, out: &mut Vec<u8>) {
         let session = about.session;

@@ -28,6 +28,8 @@ pub(crate) struct Live {
     grants: Arc<Grants>,
     state: Arc<State>,
     lookups: Arc<dyn Lookups>,
+    /// The time, where it is not the machine's.
+    now_ms: Option<u64>,
     /// What the call under way has asked already, of `counters`, `kv` and `lookup`.
     counted: u32,
     kept: u32,
@@ -35,8 +37,13 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(grants: Arc<Grants>, state: Arc<State>, lookups: Arc<dyn Lookups>) -> Self {
-        Self { grants, state, lookups, counted: 0, kept: 0, looked_up: 0 }
+    pub(crate) fn new(
+        grants: Arc<Grants>,
+        state: Arc<State>,
+        lookups: Arc<dyn Lookups>,
+        now_ms: Option<u64>,
+    ) -> Self {
+        Self { grants, state, lookups, now_ms, counted: 0, kept: 0, looked_up: 0 }
     }
 
     fn may_count(&mut self, name: &str) -> Result<(), CounterError> {
@@ -79,8 +86,8 @@ impl Outside for Live {
         if !self.grants.clock {
             return Ok(Err(ClockError::NotGranted));
         }
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Ok(u64::try_from(since.as_millis())?))
+        let since = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        Ok(Ok(self.now_ms.map_or_else(|| u64::try_from(since()), Ok)?))
     }
 
     fn add(&mut self, name: &str, amount: u64, window_ms: u64) -> Answered<u64, CounterError> {

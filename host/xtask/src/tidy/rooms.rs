@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::shell::{cargo, read};
 
 /// Each room and its storey. A room may import rooms of lower storeys.
-const STOREYS: [(&str, u8); 19] = [
+const STOREYS: [(&str, u8); 20] = [
     ("grille-policy", 0),
     ("grille-pg-codec", 1),
     ("grille-sql", 1),
@@ -22,6 +22,7 @@ const STOREYS: [(&str, u8); 19] = [
     ("grille-postgres", 3),
     ("grille-http", 3),
     ("grille-admin", 3),
+    ("grille-author", 3),
     ("grille-demo", 4),
     // The binary offers `grille demo`: it stands half a storey above what it starts.
     ("grille-gateway", 5),

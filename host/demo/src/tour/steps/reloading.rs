@@ -9,6 +9,7 @@ use crate::config::phi_settings;
 use crate::tour::psql::Session;
 use crate::tour::scene::{Scene, Script, until};
 use crate::tour::{Act, Need, Step};
+use crate::world::place_cases;
 
 /// A saved file is in force after 0.3 s; two busy cores and an unoptimised compiler get more.
 const IN_FORCE: Duration = Duration::from_secs(15);
@@ -184,7 +185,12 @@ fn install(scene: &Scene<'_>, component: &std::path::Path) -> Result<()> {
     let place = scene.world.layout.plugin("phi");
     let beside = place.with_extension("new");
     fs::copy(component, &beside).with_context(|| format!("copy {}", component.display()))?;
-    fs::rename(&beside, &place).with_context(|| format!("replace {}", place.display()))
+    // A build must never lie beside the promises of another: those that go, go first; those that come, come last.
+    if !component.with_extension("cases.json").is_file() {
+        place_cases(component, &place)?;
+    }
+    fs::rename(&beside, &place).with_context(|| format!("replace {}", place.display()))?;
+    place_cases(component, &place)
 }
 
 /// Edits phi's profile in grille.toml, as an editor that saves in place does.

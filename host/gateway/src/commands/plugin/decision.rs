@@ -22,28 +22,31 @@ use crate::commands::{Format, Outcome, answer, print_json, say};
 /// What was not stopped by its limits then is not to be stopped by them now, on a machine that may be slower.
 const TIME_MAX: Duration = Duration::from_secs(5);
 
+/// Where recorded decisions are, and what of one is run.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Run {
-    /// The decision, such as d-06f3…-4
-    #[arg(long)]
-    decision: String,
+#[command(next_help_heading = "Options of --decision")]
+pub(super) struct Records {
     /// Only this policy of those that were asked
-    #[arg(long)]
+    #[arg(long, requires = "decision")]
     policy: Option<String>,
-    /// Another component in the place of the recorded one
-    #[arg(long, value_name = "FILE")]
-    plugin: Option<PathBuf>,
     /// Read a ledger's directory instead of asking a gateway
-    #[arg(long, value_name = "DIR", requires = "seal_key")]
+    #[arg(long, value_name = "DIR", requires_all = ["seal_key", "decision"])]
     ledger: Option<PathBuf>,
     /// The key that opens its records
     #[arg(long, value_name = "FILE", requires = "ledger")]
     seal_key: Option<PathBuf>,
-    /// How to say it
-    #[arg(long, value_enum, default_value = "text")]
-    format: Format,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// A recorded decision, to be run again.
+pub(super) struct Run<'a> {
+    /// Such as `d-06f3…-4`.
+    pub(super) decision: &'a str,
+    /// Another component in the place of the recorded one.
+    pub(super) plugin: Option<&'a Path>,
+    pub(super) records: &'a Records,
+    pub(super) format: Format,
 }
 
 /// What one policy said, then and now.
@@ -79,10 +82,10 @@ enum Source {
     Ledger(Box<Decisions>),
 }
 
-pub(super) fn run(args: &Run) -> anyhow::Result<Outcome> {
+pub(super) fn run(args: &Run<'_>) -> anyhow::Result<Outcome> {
     answer(async {
-        let source = Source::new(args)?;
-        let detail = source.decision(&args.decision).await?;
+        let source = Source::new(args.records)?;
+        let detail = source.decision(args.decision).await?;
         let wanted: Vec<&Opinion> = wanted(args, &detail)?;
         if wanted.is_empty() {
             say("no policy was asked, so there is nothing to run again\n");
@@ -103,7 +106,7 @@ pub(super) fn run(args: &Run) -> anyhow::Result<Outcome> {
 }
 
 impl Source {
-    fn new(args: &Run) -> Result<Self, NoAnswer> {
+    fn new(args: &Records) -> Result<Self, NoAnswer> {
         let (Some(ledger), Some(key)) = (&args.ledger, &args.seal_key) else {
             return Client::new(&args.reach).map(Self::Gateway);
         };
@@ -137,10 +140,10 @@ impl Source {
 }
 
 /// The opinions that a component gave and that are meant.
-fn wanted<'a>(args: &Run, detail: &'a DecisionDetail) -> Result<Vec<&'a Opinion>, NoAnswer> {
+fn wanted<'a>(args: &Run<'_>, detail: &'a DecisionDetail) -> Result<Vec<&'a Opinion>, NoAnswer> {
     let names: Vec<&str> = detail.plugins.iter().map(|plugin| &*plugin.policy).collect();
     let asked = detail.decision.opinions.iter().filter(|opinion| names.contains(&&*opinion.policy));
-    let Some(policy) = &args.policy else { return Ok(asked.collect()) };
+    let Some(policy) = &args.records.policy else { return Ok(asked.collect()) };
     let found: Vec<&Opinion> = asked.filter(|opinion| *opinion.policy == **policy).collect();
     if found.is_empty() {
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -174,7 +177,7 @@ fn statement(detail: &DecisionDetail) -> Result<Statement, NoAnswer> {
 
 /// Asks one policy again.
 async fn again(
-    args: &Run,
+    args: &Run<'_>,
     source: &Source,
     detail: &DecisionDetail,
     statement: &Statement,
@@ -242,7 +245,7 @@ fn host() -> Result<PluginHost, NoAnswer> {
 
 /// The one policy, as it was when it was asked.
 async fn load(
-    args: &Run,
+    args: &Run<'_>,
     source: &Source,
     host: &PluginHost,
     then: &Opinion,
@@ -254,7 +257,7 @@ async fn load(
     })?;
     let settings = serde_json::from_str(settings).context("understand the recorded settings")?;
     let place = tempfile::tempdir().context("make a temporary directory")?;
-    let file: &Path = match &args.plugin {
+    let file: &Path = match args.plugin {
         Some(file) => file,
         None => &place.path().join("plugin.wasm"),
     };
