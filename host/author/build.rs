@@ -27,6 +27,11 @@ fn main() -> io::Result<()> {
         }
         files.sort();
         for file in files {
+            // Beside the contract lie its frozen copies and a page about them.
+            let is_contract = file.parent() == Some(&folder) && file.extension().is_some_and(|ending| ending == "wit");
+            if name == "wit" && !is_contract {
+                continue;
+            }
             let below = file.strip_prefix(&folder).expect("it lies in the folder").display().to_string();
             add(format!("{name}/{below}"), &file);
         }

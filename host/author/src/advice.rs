@@ -4,7 +4,10 @@
 pub(crate) fn of_output(output: &str) -> Option<String> {
     const KNOWN: [(&[&str], &str); 9] = [
         (&["TextDecoder is not defined"], "QuickJS has no TextDecoder; decode bytes with the functions of grille.js"),
-        (&["No such file or directory (os error 44)"], "jco 1.35 cannot read WIT paths; `grille plugin build` needs no jco"),
+        (
+            &["No such file or directory (os error 44)"],
+            "jco 1.35 cannot read WIT paths; `grille plugin build` needs no jco",
+        ),
         (
             &["'stdlib.h' file not found", "'string.h' file not found", "'stdint.h' file not found"],
             "the C library for Wasm is missing; run: apt install wasi-libc",
@@ -14,13 +17,29 @@ pub(crate) fn of_output(output: &str) -> Option<String> {
             "the compiler's runtime for Wasm is missing; run: apt install wasi-libc libclang-rt-19-dev-wasm32",
         ),
         (
-            &["unable to find executable 'wasm-ld'", "invalid linker name", "unable to execute command: Executable \"wasm-ld"],
+            &[
+                "unable to find executable 'wasm-ld'",
+                "invalid linker name",
+                "unable to execute command: Executable \"wasm-ld",
+            ],
             "clang's linker is missing; run: apt install lld-19",
         ),
-        (&["undefined symbol: exports_grille_policy_"], "a hook of the world is not defined; define it, or target a smaller world"),
-        (&["Could not resolve", "could not resolve", "Cannot find module"], "a module that is imported is not there; only files beside the plugin can be"),
-        (&["No module named"], "a module that is imported is not there; only Python's own and files beside the plugin can be"),
-        (&["ENOTFOUND", "EAI_AGAIN", "network request failed"], "the package registry cannot be reached; install the tool beforehand"),
+        (
+            &["undefined symbol: exports_grille_policy_"],
+            "a hook of the world is not defined; define it, or target a smaller world",
+        ),
+        (
+            &["Could not resolve", "could not resolve", "Cannot find module"],
+            "a module that is imported is not there; only files beside the plugin can be",
+        ),
+        (
+            &["No module named"],
+            "a module that is imported is not there; only Python's own and files beside the plugin can be",
+        ),
+        (
+            &["ENOTFOUND", "EAI_AGAIN", "network request failed"],
+            "the package registry cannot be reached; install the tool beforehand",
+        ),
     ];
     let known = KNOWN.iter().find(|(symptoms, _)| symptoms.iter().any(|symptom| output.contains(symptom)));
     known.map(|(_, advice)| (*advice).to_owned())
@@ -33,10 +52,16 @@ pub(crate) fn of_wrapping(error: &str) -> String {
         line if line.contains("task.cancel") || line.contains("[async-lift]") => {
             "it was built for asynchronous calls; build it with --sync"
         }
-        line if line.contains("failed to find export") || line.contains("does not export") || line.contains("missing export") => {
+        line if line.contains("failed to find export")
+            || line.contains("does not export")
+            || line.contains("missing export") =>
+        {
             "export what the world names, or target a smaller world"
         }
-        line if line.contains("unresolved import") || line.contains("failed to resolve import") || line.contains("module requires an import interface") => {
+        line if line.contains("unresolved import")
+            || line.contains("failed to resolve import")
+            || line.contains("module requires an import interface") =>
+        {
             "policies reach nothing but grille:policy; remove the import"
         }
         line if line.contains("cabi_realloc") => "export `cabi_realloc`; the bindings of your language have it",

@@ -25,7 +25,9 @@ static ROWS: LazyLock<Vec<Vec<Row>>> = LazyLock::new(|| {
     for line in POSTGRES.lines() {
         match (line.strip_prefix("== "), parts.last_mut()) {
             (Some(_), _) => parts.push(Vec::new()),
-            (None, Some(part)) => part.push(line.split('\t').map(|text| (text != "\\N").then(|| text.to_owned())).collect()),
+            (None, Some(part)) => {
+                part.push(line.split('\t').map(|text| (text != "\\N").then(|| text.to_owned())).collect())
+            }
             (None, None) => {}
         }
     }
@@ -36,7 +38,9 @@ static ROWS: LazyLock<Vec<Vec<Row>>> = LazyLock::new(|| {
 static TYPES: LazyLock<HashMap<Arc<str>, u32>> = LazyLock::new(|| {
     let types = part("types").map_or(&[][..], |index| &ROWS[index]);
     let named = types.iter().filter_map(|row| match &row[..] {
-        [Some(oid), Some(schema), Some(name), ..] if schema == "pg_catalog" => Some((name.as_str().into(), oid.parse().ok()?)),
+        [Some(oid), Some(schema), Some(name), ..] if schema == "pg_catalog" => {
+            Some((name.as_str().into(), oid.parse().ok()?))
+        }
         _ => None,
     });
     named.collect()
@@ -61,7 +65,8 @@ impl SqlAnalyst {
         for (index, table) in tables.iter().enumerate() {
             add(&mut parts, table, FIRST_OID + 2 * index)?;
         }
-        let catalog = Catalog::from_rows("case", parts).map_err(|error| format!("the tables make no catalog: {error}"))?;
+        let catalog =
+            Catalog::from_rows("case", parts).map_err(|error| format!("the tables make no catalog: {error}"))?;
         let catalog = Arc::new(catalog);
         *last = Some((Arc::clone(tables), Arc::clone(&catalog)));
         Ok(catalog)

@@ -1,6 +1,7 @@
 //! From an author's folder, or a prebuilt core module, to a component that the host takes.
 
 mod c;
+mod early_drop;
 mod js;
 mod python;
 
@@ -34,11 +35,16 @@ pub fn build(dir: &Path, cargo: &OsStr, out: Option<&Path>) -> Result<Vec<Built>
         Some(manifest) => manifest.language,
         None if dir.join("Cargo.toml").is_file() => Language::Rust,
         None if !dir.is_dir() => {
-            return Err(Error::Refused(format!("{}: there is no such folder; `grille plugin new` makes one", dir.display())));
+            return Err(Error::Refused(format!(
+                "{}: there is no such folder; `grille plugin new` makes one",
+                dir.display()
+            )));
         }
         None => {
             let dir = dir.display();
-            return Err(Error::Refused(format!("{dir}: there is neither a plugin.toml nor a Cargo.toml; `grille plugin new` writes one")));
+            return Err(Error::Refused(format!(
+                "{dir}: there is neither a plugin.toml nor a Cargo.toml; `grille plugin new` writes one"
+            )));
         }
     };
     if language == Language::Rust {
@@ -75,7 +81,10 @@ pub fn build_core(core: &Path, world: Option<&str>, dir: Option<&Path>, out: Opt
     let own = core.with_file_name(format!("{name}.wasm"));
     let out = out.map_or(own, Path::to_owned);
     if out == core {
-        return Err(Error::Refused(format!("{}: the component would replace its core module; give --out", core.display())));
+        return Err(Error::Refused(format!(
+            "{}: the component would replace its core module; give --out",
+            core.display()
+        )));
     }
     match &manifest {
         Some(manifest) => put(&component, manifest, dir, Some(&out)),
@@ -100,11 +109,17 @@ impl<'a> Job<'a> {
     fn new(dir: &'a Path, manifest: &'a Manifest) -> Result<Self, Error> {
         // The manifest was checked for both.
         let (Some(world), Some(source)) = (manifest.world.as_deref(), manifest.source.as_deref()) else {
-            return Err(Error::Refused(format!("{}: world and source are missing", dir.join(Manifest::FILE).display())));
+            return Err(Error::Refused(format!(
+                "{}: world and source are missing",
+                dir.join(Manifest::FILE).display()
+            )));
         };
         wrap::contract(world)?;
         if !dir.join(source).is_file() {
-            return Err(Error::Refused(format!("{}: there is no such source; correct plugin.toml", dir.join(source).display())));
+            return Err(Error::Refused(format!(
+                "{}: there is no such source; correct plugin.toml",
+                dir.join(source).display()
+            )));
         }
         let scratch = dir.join(".grille");
         fs::create_dir_all(&scratch).map_err(Error::io("make", &scratch))?;

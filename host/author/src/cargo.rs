@@ -30,7 +30,8 @@ pub struct RustPlugin {
 /// When Rust is missing, a plugin does not build or says something wrong of itself.
 pub fn build_rust(dir: &Path, cargo: &OsStr, target_dir: Option<&Path>) -> Result<Vec<RustPlugin>, Error> {
     let manifest = dir.join("Cargo.toml");
-    let flags = linker()?;
+    let mut flags = linker()?;
+    flags.extend(anonymous(dir));
     let described = describe(&manifest, cargo)?;
     let own = described["target_directory"].as_str().map(PathBuf::from).unwrap_or_else(|| dir.join("target"));
     let target_dir = target_dir.map_or(own, Path::to_owned);
@@ -41,9 +42,8 @@ pub fn build_rust(dir: &Path, cargo: &OsStr, target_dir: Option<&Path>) -> Resul
     }
     command
         .env("CARGO_TARGET_DIR", &target_dir)
-        .env("RUSTFLAGS", flags)
-        // Each would win over the flags above, and belongs to the build of something else.
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        // Wins over RUSTFLAGS, which belongs to the build of something else.
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTC_WRAPPER");
     // Cargo talks to the terminal itself.
@@ -62,14 +62,18 @@ pub fn build_rust(dir: &Path, cargo: &OsStr, target_dir: Option<&Path>) -> Resul
         let Some(manifest) = manifest else { continue };
         let library = library(package).ok_or_else(|| {
             let cargo_toml = dir.join("Cargo.toml");
-            Error::Refused(format!("{}: it makes no library for Wasm; set [lib] crate-type = [\"cdylib\"]", cargo_toml.display()))
+            Error::Refused(format!(
+                "{}: it makes no library for Wasm; set [lib] crate-type = [\"cdylib\"]",
+                cargo_toml.display()
+            ))
         })?;
         let built = target_dir.join(TARGET).join("release").join(format!("{library}.wasm"));
         let component = fs::read(&built).map_err(Error::io("read", &built))?;
         plugins.push(RustPlugin { manifest, dir: dir.to_owned(), component });
     }
     if plugins.is_empty() {
-        let message = format!("{}: no package says that it is a plugin; add a plugin.toml beside it", manifest.display());
+        let message =
+            format!("{}: no package says that it is a plugin; add a plugin.toml beside it", manifest.display());
         return Err(Error::Refused(message));
     }
     Ok(plugins)
@@ -91,8 +95,16 @@ fn describe(manifest: &Path, cargo: &OsStr) -> Result<Value, Error> {
     serde_json::from_str(&text).map_err(|error| Error::Refused(format!("cargo metadata answered no JSON ({error})")))
 }
 
+/// Panics name their source file: where it lay, and on whose machine, is nobody's business.
+fn anonymous(dir: &Path) -> Vec<String> {
+    let remap = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
+    // The later one wins where both fit.
+    let home = std::env::home_dir().map(|home| (home, "~"));
+    home.into_iter().chain(dir.canonicalize().ok().map(|dir| (dir, "."))).map(remap).collect()
+}
+
 /// The flags that make rustc link components, with the wasm target added if it is missing.
-fn linker() -> Result<String, Error> {
+fn linker() -> Result<Vec<String>, Error> {
     let print = |what: &str| tool::text(Command::new("rustc").args(["--print", what]), INSTALL);
     let libraries = PathBuf::from(print("sysroot")?.trim()).join("lib/rustlib");
     if !libraries.join(TARGET).is_dir() {
@@ -106,5 +118,6 @@ fn linker() -> Result<String, Error> {
     if !linker.is_file() {
         return Err(Error::Missing(format!("{} is missing; {INSTALL}, which brings it", linker.display())));
     }
-    Ok(format!("-C linker={} -C link-arg=--wasm-ld-path={}", linker.display(), bin.join("gcc-ld/wasm-ld").display()))
+    let wasm_ld = bin.join("gcc-ld/wasm-ld");
+    Ok(vec![format!("-Clinker={}", linker.display()), format!("-Clink-arg=--wasm-ld-path={}", wasm_ld.display())])
 }

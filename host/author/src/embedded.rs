@@ -4,14 +4,12 @@
 const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 
 /// The files below a folder of the table, by their path in it.
-#[cfg(feature = "host")]
 pub(crate) fn below(folder: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let folder = format!("{folder}/");
     FILES.iter().filter_map(move |(path, text)| Some((path.strip_prefix(folder.as_str())?, *text)))
 }
 
 /// A file of the table.
-#[cfg(feature = "host")]
 pub(crate) fn file(path: &str) -> Option<&'static str> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, text)| *text)
 }

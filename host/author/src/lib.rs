@@ -16,6 +16,7 @@ mod analyst;
 #[cfg(feature = "host")]
 mod build;
 mod cargo;
+#[cfg(feature = "host")]
 mod embedded;
 mod error;
 #[cfg(feature = "host")]

@@ -51,7 +51,7 @@ impl Listing {
             name: metadata.name,
             version: metadata.version,
             description: metadata.description,
-            licence: metadata.licence,
+            licence: metadata.license,
             digest: digest.to_string(),
             size,
             hooks,

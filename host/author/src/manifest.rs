@@ -140,7 +140,9 @@ impl Manifest {
         if self.language != Language::Rust {
             for (key, is_there) in [("world", self.world.is_some()), ("source", self.source.is_some())] {
                 if !is_there {
-                    return Err(format!("{key} is missing; see the worlds in wit/world.wit, such as `statement-policy`"));
+                    return Err(format!(
+                        "{key} is missing; see the worlds in wit/world.wit, such as `statement-policy`"
+                    ));
                 }
             }
         }
@@ -166,7 +168,7 @@ impl Manifest {
             "name": self.name,
             "version": self.version,
             "description": self.description,
-            "licence": self.licence,
+            "license": self.licence,
             "hooks": self.hooks.as_ref().map(|hooks| json!(hooks)).or_else(|| exported.map(|hooks| json!(hooks))),
             "stateless": self.stateless,
             "grants": self.grants,
@@ -201,7 +203,7 @@ struct Said {
 
 /// A problem of TOML in one line, with its place.
 fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> Error {
-    let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().lines().count().max(1));
+    let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
     let line = line.map_or_else(String::new, |line| format!(":{line}"));
     let message = error.message().lines().next().unwrap_or_default();
     Error::Refused(format!("{}{line}: {message}", path.display()))

@@ -18,9 +18,8 @@ pub fn scaffold(dir: &Path, name: &str, language: Language, hook: Hook) -> Resul
     if dir.exists() && fs::read_dir(dir).map_err(Error::io("list", dir))?.next().is_some() {
         return Err(Error::Refused(format!("{}: the folder is not empty; choose another name", dir.display())));
     }
-    let mut files: Vec<(PathBuf, String)> = template(language)?
-        .map(|(path, text)| (PathBuf::from(path), text.replace("{{name}}", name)))
-        .collect();
+    let mut files: Vec<(PathBuf, String)> =
+        template(language)?.map(|(path, text)| (PathBuf::from(path), text.replace("{{name}}", name))).collect();
     if language == Language::Rust {
         bring_sdk(&mut files)?;
         hooks::turn(&mut files, hook, name)?;
@@ -81,7 +80,10 @@ fn bring_sdk(files: &mut Vec<(PathBuf, String)>) -> Result<(), Error> {
     let manifest = manifest.lines().filter(|line| !line.starts_with("[workspace]")).collect::<Vec<_>>().join("\n");
     let is_heading = |line: &&str| !line.starts_with("# Its own root");
     let manifest = manifest.lines().filter(is_heading).collect::<Vec<_>>().join("\n");
-    files.push((sdk.join("Cargo.toml"), format!("{}\n", manifest.trim_end().replace("doctest = true", "doctest = false"))));
+    files.push((
+        sdk.join("Cargo.toml"),
+        format!("{}\n", manifest.trim_end().replace("doctest = true", "doctest = false")),
+    ));
     for (path, text) in embedded::below("rust-sdk") {
         // Its README is for the repository.
         let text = text.replace("#[cfg(doctest)]\n#[doc = include_str!(\"../README.md\")]\nstruct Readme;\n\n", "");
@@ -102,9 +104,12 @@ fn readme(name: &str, language: Language, hook: Hook) -> String {
             "\n`grille-sdk/` is a copy of the Rust SDK and of the contract that the `grille` which wrote it speaks. It is a path\n\
              dependency, because the SDK is not on crates.io: replace the folder to move to a newer one.\n",
         ),
-        Language::C => ("clang 15 or newer with its Wasm runtime: `apt install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32`.", ""),
-        Language::Js => ("Node.js 20 or newer, and `npm install --save-dev componentize-qjs` in this folder.", ""),
-        Language::Python => ("`pip install componentize-py`.", ""),
+        Language::C => (
+            "clang 15 or newer with its Wasm runtime: `apt install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32`.",
+            "",
+        ),
+        Language::Js => ("Node.js 20 or newer, and `npm install componentize-qjs@0.4.5` in this folder.", ""),
+        Language::Python => ("`pip install componentize-py==0.25.1`.", ""),
     };
     format!(
         "# {name}\n\n{}\n\nNeeds: {needs}\n\n```sh\ngrille plugin build            # writes {name}.wasm\ngrille plugin test             # runs {name}.cases.json\n\

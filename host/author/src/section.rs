@@ -39,7 +39,7 @@ fn push_custom(out: &mut Vec<u8>, name: &str, data: &[u8]) {
     push_section(out, CUSTOM, &body);
 }
 
-fn push_section(out: &mut Vec<u8>, id: u8, body: &[u8]) {
+pub(crate) fn push_section(out: &mut Vec<u8>, id: u8, body: &[u8]) {
     out.push(id);
     push_number(out, body.len());
     out.extend_from_slice(body);
@@ -68,10 +68,14 @@ fn stripped(binary: &[u8]) -> Option<Vec<u8>> {
 fn is_idle(body: &[u8]) -> Option<bool> {
     let (length, rest) = take_number(body)?;
     let name = rest.get(..length)?;
-    Some(matches!(name, b"name" | b"component-name" | b"producers") || name.starts_with(b".debug") || name == METADATA.as_bytes())
+    Some(
+        matches!(name, b"name" | b"component-name" | b"producers")
+            || name.starts_with(b".debug")
+            || name == METADATA.as_bytes(),
+    )
 }
 
-fn push_number(out: &mut Vec<u8>, mut value: usize) {
+pub(crate) fn push_number(out: &mut Vec<u8>, mut value: usize) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -79,7 +83,7 @@ fn push_number(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
-fn take_number(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
+pub(crate) fn take_number(mut bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (mut value, mut shift) = (0usize, 0);
     loop {
         let (&byte, rest) = bytes.split_first()?;

@@ -11,7 +11,8 @@ use crate::{Error, advice, embedded};
 /// The contract, and one of its worlds.
 pub(crate) fn contract(world: &str) -> Result<(Resolve, WorldId), Error> {
     let mut resolve = Resolve::default();
-    let broken = |error: &dyn std::fmt::Display| Error::Refused(format!("the contract in this binary is damaged: {error}"));
+    let broken =
+        |error: &dyn std::fmt::Display| Error::Refused(format!("the contract in this binary is damaged: {error}"));
     let mut map = wit_parser::SourceMap::default();
     for (path, text) in embedded::below("wit") {
         map.push_str(path, text);
@@ -63,7 +64,9 @@ struct Outline {
 impl Outline {
     fn read(module: &[u8]) -> Result<Self, Error> {
         if !module.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(Error::Refused("the file is no core module of WebAssembly; name the .wasm that the compiler made".into()));
+            return Err(Error::Refused(
+                "the file is no core module of WebAssembly; name the .wasm that the compiler made".into(),
+            ));
         }
         let contains = |needle: &[u8]| module.windows(needle.len()).any(|window| window == needle);
         // Both are names that no data would hold by chance, and a wrong guess fails when the component is checked.

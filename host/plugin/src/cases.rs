@@ -18,8 +18,9 @@ use std::sync::Arc;
 pub use analyst::{Analyst, Table, TableColumn};
 pub use compare::Mismatch;
 pub use file::{
-    ActorFacts, Body, Case, CaseColumn, CaseFile, CaseResultColumn, CaseSession, CertaintyWord, Expect, HostSide, KeyWord, Place,
-    Request, Response, ResultCase, StatementCase, TransactionWord, TransformCase, VerdictWord, cases_schema,
+    ActorFacts, Body, Case, CaseColumn, CaseFile, CaseResultColumn, CaseSession, CertaintyWord, Expect, HostSide,
+    KeyWord, Place, Request, Response, ResultCase, StatementCase, TransactionWord, TransformCase, VerdictWord,
+    cases_schema,
 };
 pub use play::{Answer, CaseResult, Cost, Measured};
 pub(crate) use play::{cost, measure, play, staged};

@@ -8,9 +8,9 @@ use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
+use crate::cases::Analyst;
 use crate::limits::{CORE_INSTANCES_MAX, Limits, MEMORIES_MAX, MemoryBudget, TABLE_ELEMENTS_MAX, TABLES_MAX, TICK};
 use crate::pool::Slots;
-use crate::cases::Analyst;
 use crate::services::{Lookups, NoLookups, States};
 
 /// How the engine is set up.

@@ -36,16 +36,16 @@ mod rerun;
 mod services;
 mod session;
 mod settings;
-mod stats;
 mod staged;
+mod stats;
 mod status;
 mod wasi;
 
 pub use artifact::{Artifact, Metadata, Refusal, Want, WantedLimits};
 pub use cases::{
-    ActorFacts, Analyst, Answer, Body, Case, CaseColumn, CaseFile, CaseResult, CaseResultColumn, CaseSession, CertaintyWord, Cost, Expect,
-    HostSide, KeyWord, Measured, Mismatch, Place, Request, Response, ResultCase, StatementCase, Table, TableColumn, TransactionWord,
-    TransformCase, VerdictWord, cases_path, cases_schema,
+    ActorFacts, Analyst, Answer, Body, Case, CaseColumn, CaseFile, CaseResult, CaseResultColumn, CaseSession,
+    CertaintyWord, Cost, Expect, HostSide, KeyWord, Measured, Mismatch, Place, Request, Response, ResultCase,
+    StatementCase, Table, TableColumn, TransactionWord, TransformCase, VerdictWord, cases_path, cases_schema,
 };
 pub use engine::{EngineConfig, EngineError};
 pub use host::{PluginHost, PolicyDescription, PolicySet};

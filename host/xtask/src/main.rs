@@ -1,7 +1,7 @@
 //! The project's own commands: `cargo xtask demo`, `cargo xtask test` and their parts.
 //!
-//! This room prepares (system packages, wasm targets, components) and calls cargo; it holds no logic of the product and
-//! links none of it, so that it builds in seconds on a machine that has nothing yet.
+//! This room prepares (system packages, wasm targets, components) and calls cargo; of the product it links only how Rust
+//! plugins are built, so that it builds in seconds on a machine that has nothing yet.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool talks to its terminal")]

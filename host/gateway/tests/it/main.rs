@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod house;
 mod place;
+mod plugin;
 mod promote;
 mod serve;
 mod watching;

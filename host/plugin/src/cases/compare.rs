@@ -66,7 +66,8 @@ pub(super) fn compare(case: &Case, answer: &Answer) -> Vec<Mismatch> {
     }
     if let Some(expected) = &expect.values {
         let none = Vec::new();
-        let shown = |value: &Option<String>| value.as_ref().map_or_else(|| "NULL".to_owned(), |value| format!("`{value}`"));
+        let shown =
+            |value: &Option<String>| value.as_ref().map_or_else(|| "NULL".to_owned(), |value| format!("`{value}`"));
         found.extend(each("value", expected, answer.values.as_ref().unwrap_or(&none), &[], shown));
     }
     found

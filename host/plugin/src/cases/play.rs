@@ -214,7 +214,8 @@ impl Prepared {
         let session = case.session.as_ref().or(file.session.as_ref()).unwrap_or(&plain);
         let named = case.settings.as_ref().or(file.settings.as_ref());
         if let Some(settings) = named {
-            let refused = |problems: Vec<(_, String)>| problems.into_iter().next().map_or_else(String::new, |first| first.1);
+            let refused =
+                |problems: Vec<(_, String)>| problems.into_iter().next().map_or_else(String::new, |first| first.1);
             check_schema(&policy.plugin.artifact, settings).map_err(refused).map_err(wrong)?;
         }
         let settings: Arc<str> = match (named, own_settings) {
@@ -265,7 +266,8 @@ impl Prepared {
         };
         let spent_ns = nanoseconds(began.elapsed());
         let notes = self.policy.stage.as_ref().map(|stage| stage.take_notes()).unwrap_or_default();
-        let places = places.map(|places| places.into_iter().map(|(place, how)| (place.to_string(), shown(&how))).collect());
+        let places =
+            places.map(|places| places.into_iter().map(|(place, how)| (place.to_string(), shown(&how))).collect());
         Answer {
             verdict: opinion.verdict,
             findings: opinion.findings,
@@ -281,13 +283,13 @@ impl Prepared {
         }
     }
 
-    fn rewritten(&self, answer: Result<Batch, Opinion>, values: &mut Option<Vec<Option<String>>>) -> Opinion {
+    fn rewritten(&self, answer: Result<Batch, Box<Opinion>>, values: &mut Option<Vec<Option<String>>>) -> Opinion {
         match answer {
             Ok(batch) => {
                 *values = Some(read::values(&batch));
                 self.policy.opinion(Verdict::Allow, Vec::new(), 0)
             }
-            Err(opinion) => opinion,
+            Err(opinion) => *opinion,
         }
     }
 }
@@ -370,4 +372,3 @@ fn shown(treatment: &Treatment) -> String {
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
-

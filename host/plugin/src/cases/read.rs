@@ -82,7 +82,8 @@ pub(super) fn statement(
 
 fn tables(schema: &BTreeMap<String, Vec<String>>) -> Result<Vec<Table>, String> {
     let table = |(name, columns): (&String, &Vec<String>)| {
-        let Some((schema, table)) = name.split_once('.').filter(|(schema, table)| !schema.is_empty() && !table.is_empty())
+        let Some((schema, table)) =
+            name.split_once('.').filter(|(schema, table)| !schema.is_empty() && !table.is_empty())
         else {
             return Err(format!("the schema's table `{name}` must be written as `schema.table`"));
         };
@@ -116,10 +117,7 @@ pub(super) fn columns(said: &[CaseColumn], analyst: Option<&Arc<dyn Analyst>>) -
     said.iter().map(column).collect()
 }
 
-pub(super) fn shape(
-    said: &[CaseResultColumn],
-    analyst: Option<&Arc<dyn Analyst>>,
-) -> Result<Arc<ResultShape>, String> {
+pub(super) fn shape(said: &[CaseResultColumn], analyst: Option<&Arc<dyn Analyst>>) -> Result<Arc<ResultShape>, String> {
     let column = |column: &CaseResultColumn| {
         let (type_oid, type_name) = type_of(&column.type_name, analyst)?;
         Ok(ResultColumn {

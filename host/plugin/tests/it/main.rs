@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod cases;
 mod contract;
 mod failures;
 mod first_party;

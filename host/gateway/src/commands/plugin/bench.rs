@@ -80,9 +80,8 @@ fn text(figures: &Figures, all: bool) -> String {
     let hook = |(hook, slowest): (&&str, &Slowest)| {
         vec![(*hook).to_owned(), String::new(), micros(slowest.p50_ns), micros(slowest.p99_ns)]
     };
-    let case = |case: &Measured| {
-        vec![case.hook.to_owned(), line(&case.name, 60), micros(case.p50_ns), micros(case.p99_ns)]
-    };
+    let case =
+        |case: &Measured| vec![case.hook.to_owned(), line(&case.name, 60), micros(case.p50_ns), micros(case.p99_ns)];
     let rows: Vec<Vec<String>> = match all {
         true => figures.cases.iter().map(case).collect(),
         false => figures.hooks.iter().map(hook).collect(),

@@ -69,11 +69,16 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Wrong> {
         let why = result.mismatches.first().map_or_else(String::new, |mismatch| mismatch.got.clone());
         return Err(Wrong::No(format!("{}: {why}", component.display())));
     };
-    show(args.format, &result, || harmless(&text(&result, answer)))?;
     let is_no = match &args.case {
         Some(_) => !result.holds(),
         None => !matches!(answer.verdict, Verdict::Allow),
     };
+    // Nothing is expected of a statement that was typed.
+    let shown = CaseResult {
+        mismatches: if args.case.is_some() { result.mismatches.clone() } else { Vec::new() },
+        ..result.clone()
+    };
+    show(args.format, &shown, || harmless(&text(&shown, answer)))?;
     Ok(if is_no { Outcome::No } else { Outcome::Done })
 }
 
@@ -128,13 +133,16 @@ fn text(result: &CaseResult, answer: &Answer) -> String {
         ("failure", failure.unwrap_or_default()),
         ("findings", answer.findings.iter().map(finding).collect::<Vec<_>>().join("\n")),
         ("treatments", answer.treatments.as_ref().map(|list| list.join("\n")).unwrap_or_default()),
-        ("places", answer.places.as_ref().map(|all| all.iter().map(pair).collect::<Vec<_>>().join("\n")).unwrap_or_default()),
+        (
+            "places",
+            answer.places.as_ref().map(|all| all.iter().map(pair).collect::<Vec<_>>().join("\n")).unwrap_or_default(),
+        ),
         ("values", values.unwrap_or_default()),
         ("read", answer.read.join("\n")),
         ("asked", answer.calls.iter().map(call).collect::<Vec<_>>().join("\n")),
         ("log", answer.log.join("\n")),
         ("time", format!("{}, instance included", micros(answer.spent_ns))),
         ("memory", if answer.memory == 0 { String::new() } else { size(answer.memory) }),
-        ("case", result.mismatches.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        ("wrong", result.mismatches.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
     ])
 }

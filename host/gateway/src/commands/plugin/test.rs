@@ -56,7 +56,10 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Wrong> {
 pub(super) fn read_cases(plugin: &Path) -> Result<CaseFile, Wrong> {
     let path = cases_path(plugin);
     if !path.is_file() {
-        return Err(Wrong::No(format!("{}: there are no test cases; `grille plugin new` shows how they look", path.display())));
+        return Err(Wrong::No(format!(
+            "{}: there are no test cases; `grille plugin new` shows how they look",
+            path.display()
+        )));
     }
     CaseFile::read(&path).map_err(|wrong| Wrong::No(format!("{}: {wrong}", path.display())))
 }
@@ -94,7 +97,10 @@ fn text(tested: &Tested) -> String {
         }
         text.push_str(&format!("  ✗ {}\n", result.name));
         for mismatch in &result.mismatches {
-            text.push_str(&format!("      {}\n        expected  {}\n        got       {}\n", mismatch.what, mismatch.expected, mismatch.got));
+            text.push_str(&format!(
+                "      {}\n        expected  {}\n        got       {}\n",
+                mismatch.what, mismatch.expected, mismatch.got
+            ));
         }
         for line in result.answer.iter().flat_map(|answer| &answer.log) {
             text.push_str(&format!("        log       {line}\n"));
