@@ -12,8 +12,11 @@ use parking_lot::Mutex;
 #[derive(Default)]
 pub struct SqlAnalyst {
     /// The cases of a file share their tables: the last ones are kept.
-    last: Mutex<Option<(Arc<[Table]>, Arc<Catalog>)>>,
+    last: Mutex<Option<Known>>,
 }
+
+/// Tables, and the catalog made of them.
+type Known = (Arc<[Table]>, Arc<Catalog>);
 
 type Row = Vec<Option<String>>;
 

@@ -71,7 +71,7 @@ pub fn build(dir: &Path, cargo: &OsStr, out: Option<&Path>) -> Result<Vec<Built>
 /// When it does not become a component that the host takes.
 pub fn build_core(core: &Path, world: Option<&str>, dir: Option<&Path>, out: Option<&Path>) -> Result<Built, Error> {
     let module = fs::read(core).map_err(Error::io("read", core))?;
-    let beside = core.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = core.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let dir = dir.unwrap_or(beside);
     let manifest = Manifest::read(dir)?;
     let world = world.or_else(|| manifest.as_ref().and_then(|manifest| manifest.world.as_deref()));
