@@ -24,7 +24,7 @@ pub struct EngineConfig {
     pub memory: u64,
     /// The services that policies may ask by name; none without.
     pub lookups: Option<Arc<dyn Lookups>>,
-    /// Who reads the SQL of test cases; without one, a case that asks about a statement fails.
+    /// Who reads the SQL of test cases. Without one the cases beside plugins are not run: the gateway always has one.
     pub analyst: Option<Arc<dyn Analyst>>,
 }
 
