@@ -37,12 +37,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(crate) fn new(
-        grants: Arc<Grants>,
-        state: Arc<State>,
-        lookups: Arc<dyn Lookups>,
-        now_ms: Option<u64>,
-    ) -> Self {
+    pub(crate) fn new(grants: Arc<Grants>, state: Arc<State>, lookups: Arc<dyn Lookups>, now_ms: Option<u64>) -> Self {
         Self { grants, state, lookups, now_ms, counted: 0, kept: 0, looked_up: 0 }
     }
 

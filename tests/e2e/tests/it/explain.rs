@@ -204,8 +204,7 @@ settings = { judge = "clock", open = "count-and-allow" }"#;
 
     // Another component on the same inputs.
     let closed = components().expect("components").join("demo/closed.wasm");
-    let other =
-        ["plugin", "run", "--decision", &allowed, "--policy", "sql-guard", &closed.to_string_lossy()];
+    let other = ["plugin", "run", "--decision", &allowed, "--policy", "sql-guard", &closed.to_string_lossy()];
     let output = scene.grille(&scene.auditor, &other);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{said}{}", text(&output.stderr));

@@ -4,9 +4,10 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grille_test_support::{OWNER, READER, Raw, World};
+use tokio::time::Instant;
 
 /// What the guest does, and what the caller reads.
 const FAILURES: [(&str, &str); 11] = [
