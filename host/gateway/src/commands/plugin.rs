@@ -28,7 +28,7 @@ pub(crate) enum Action {
     /// Run the test cases beside a plugin
     Test(test::Args),
     /// Ask a plugin about one statement, one of its cases or a recorded decision, and see all that it does
-    Run(play::Args),
+    Run(Box<play::Args>),
     /// Time a plugin's calls, and what an instance costs
     Bench(bench::Args),
     /// Show what a plugin is, can reach and wants, without running it
