@@ -1,53 +1,34 @@
 #!/bin/sh
 # Builds hello in the languages named, or in all: examples/hello/build.sh rust c js python
-# Out come target/hello/hello-LANGUAGE.wasm. Tools that are missing are fetched to target/tools; C needs apt besides:
-#   apt-get install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32
+# Out come target/hello/hello-LANGUAGE.wasm. Compilers are what sdk/LANGUAGE/README.md says; those of JavaScript and
+# Python are fetched to target/tools if they are missing.
 set -eu
 cd "$(dirname "$0")/../.."
 tools=$PWD/target/tools
 work=$PWD/target/hello
 mkdir -p "$tools" "$work"
+cargo build --quiet --locked --package grille-gateway
+grille=$PWD/target/debug/grille
 
-pack() { # language, built component
-    python3 examples/hello/pack.py "examples/hello/$1/plugin.toml" "$2" "$work/hello-$1.wasm"
-}
-
-npm_tools() {
-    [ -x "$tools/js/node_modules/.bin/componentize-qjs" ] ||
-        npm install --no-audit --no-fund --prefix "$tools/js" @bytecodealliance/jco@1.35.0 componentize-qjs@0.4.5
+build() { # language, the SDK's file that a plugin has a copy of
+    rm -rf "$work/$1"
+    cp -r "examples/hello/$1" "$work/$1"
+    cp "sdk/$1/template/$2" "$work/$1"
+    (cd "$work/$1" && "$grille" plugin build --out "$work/hello-$1.wasm")
 }
 
 rust() {
-    bin="$(rustc --print sysroot)/lib/rustlib/$(rustc --print host-tuple)/bin"
-    # Panics name their source file: not where it lay on this machine.
-    remap="--remap-path-prefix=$PWD=grille --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-    RUSTFLAGS="-C linker=$bin/wasm-component-ld -C link-arg=--wasm-ld-path=$bin/gcc-ld/wasm-ld $remap" \
-        CARGO_TARGET_DIR="$PWD/target/guests" cargo build --release --quiet --locked \
-        --target wasm32-unknown-unknown --manifest-path examples/hello/rust/Cargo.toml
-    pack rust target/guests/wasm32-unknown-unknown/release/hello.wasm
+    "$grille" plugin build examples/hello/rust --out "$work/hello-rust.wasm"
 }
 
 c() {
-    npm_tools
-    [ -x "$tools/bin/wit-bindgen" ] ||
-        cargo install wit-bindgen-cli --version 0.63.0 --no-default-features --features c --locked --root "$tools"
-    "$tools/bin/wit-bindgen" c --world all-hooks --rename-world grille --autodrop-borrows yes \
-        --out-dir "$work/c" wit
-    "${CLANG:-clang-19}" --target=wasm32-wasi --sysroot=/usr -mexec-model=reactor -O2 -s -fuse-ld=lld -Wall -Wextra \
-        -I"$work/c" -Isdk/c/template examples/hello/c/*.c "$work/c/grille.c" "$work/c/grille_component_type.o" \
-        -o "$work/c/hello.core.wasm"
-    "$tools/js/node_modules/.bin/jco" new "$work/c/hello.core.wasm" -o "$work/c/hello.wasm"
-    pack c "$work/c/hello.wasm"
+    build c grille_sdk.h
 }
 
 js() {
-    npm_tools
-    mkdir -p "$work/js"
-    cp sdk/js/template/grille.js examples/hello/js/policy.js "$work/js"
-    "$tools/js/node_modules/.bin/componentize-qjs" --wit wit --world all-hooks --js "$work/js/policy.js" \
-        --sync --stub-wasi --output "$work/js/built.wasm"
-    python3 sdk/js/early_drop.py "$work/js/built.wasm" "$work/js/hello.wasm"
-    pack js "$work/js/hello.wasm"
+    [ -d "$work/node_modules/componentize-qjs" ] ||
+        npm install --no-audit --no-fund --prefix "$work" componentize-qjs@0.4.5
+    build js grille.js
 }
 
 python() {
@@ -55,11 +36,7 @@ python() {
         python3 -m venv "$tools/py"
         "$tools/py/bin/pip" install --quiet componentize-py==0.25.1
     }
-    mkdir -p "$work/python"
-    cp sdk/python/template/grille.py examples/hello/python/policy.py "$work/python"
-    "$tools/py/bin/componentize-py" --wit-path wit --world all-hooks componentize --stub-wasi \
-        --python-path "$work/python" policy --output "$work/python/hello.wasm"
-    pack python "$work/python/hello.wasm"
+    PATH="$tools/py/bin:$PATH" build python grille.py
 }
 
 [ $# -gt 0 ] || set -- rust c js python

@@ -31,8 +31,8 @@ pub struct RustPlugin {
 pub fn build_rust(dir: &Path, cargo: &OsStr, target_dir: Option<&Path>) -> Result<Vec<RustPlugin>, Error> {
     let manifest = dir.join("Cargo.toml");
     let mut flags = linker()?;
-    flags.extend(anonymous(dir));
     let described = describe(&manifest, cargo)?;
+    flags.extend(anonymous(dir, &described));
     let own = described["target_directory"].as_str().map(PathBuf::from).unwrap_or_else(|| dir.join("target"));
     let target_dir = target_dir.map_or(own, Path::to_owned);
     let mut command = Command::new(cargo);
@@ -96,11 +96,15 @@ fn describe(manifest: &Path, cargo: &OsStr) -> Result<Value, Error> {
 }
 
 /// Panics name their source file: where it lay, and on whose machine, is nobody's business.
-fn anonymous(dir: &Path) -> Vec<String> {
+fn anonymous(dir: &Path, described: &Value) -> Vec<String> {
     let remap = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
+    let packages = described["packages"].as_array().map_or(&[][..], Vec::as_slice);
+    let dependencies = packages.iter().filter_map(|package| package["dependencies"].as_array()).flatten();
+    let beside = dependencies.filter_map(|one| Some((PathBuf::from(one["path"].as_str()?), one["name"].as_str()?)));
     // The later one wins where both fit.
     let home = std::env::home_dir().map(|home| (home, "~"));
-    home.into_iter().chain(dir.canonicalize().ok().map(|dir| (dir, "."))).map(remap).collect()
+    let own = dir.canonicalize().ok().map(|dir| (dir, "."));
+    home.into_iter().chain(beside).chain(own).map(remap).collect()
 }
 
 /// The flags that make rustc link components, with the wasm target added if it is missing.

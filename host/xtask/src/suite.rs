@@ -13,7 +13,7 @@ use crate::shell::{cargo, on_path, read, run as run_command, say, target_dir};
 use crate::{components, fuzz, python, system, tidy};
 
 /// Workspaces of their own: guests and their SDK.
-const GUEST_WORKSPACES: [&str; 2] = ["plugins", "sdk/rust"];
+const GUEST_WORKSPACES: [&str; 3] = ["plugins", "sdk/rust", "examples/hello/rust"];
 /// Time for each fuzz target: enough to repeat what is known and to notice a parser that broke. Long runs are a person's
 /// or a night's choice.
 const FUZZ_SECONDS: u64 = 10;

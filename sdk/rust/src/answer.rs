@@ -2,7 +2,8 @@
 
 use crate::BaseColumn;
 use crate::{
-    Columns, ExchangePlan, Finding, Masker, Opinion, PlaceTreatment, ResultColumn, ResultPlan, ResultShape, Severity, Terms, Treatment, Verdict,
+    Columns, ExchangePlan, Finding, Masker, Opinion, PlaceTreatment, ResultColumn, ResultPlan, ResultShape, Severity,
+    Terms, Treatment, Verdict,
 };
 
 impl Finding {

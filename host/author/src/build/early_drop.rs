@@ -1,7 +1,7 @@
 //! What `componentize-qjs` makes gives its handles back too late: when the host has read a hook's answer, and by then
 //! the call has failed. So the one module between the contract and the runtime is changed: each hook is exported
 //! through a function that calls it and then drops the handles that it borrowed, and what the runtime calls to drop
-//! them later does nothing. A policy owns no handles, so no other drop is lost. `sdk/js/early_drop.py` does the same.
+//! them later does nothing. A policy owns no handles, so no other drop is lost.
 
 use crate::section::{push_number, push_section, take_number};
 

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use grille_sdk::{
     Batch, Columns, ColumnsHook, Exchange, ExchangePlan, Finding, HttpValuesHook, Masker, OpenHook, Opinion,
-    PlaceTreatment, Policy, RequestHook, ResponseHook, ResultHook, ResultPlan, ResultShape, Session, Settings, Severity,
-    SqlHook, Statement, Treatment, ValuesHook, clock, counters, detect, kv, log, lookup,
+    PlaceTreatment, Policy, RequestHook, ResponseHook, ResultHook, ResultPlan, ResultShape, Session, Settings,
+    Severity, SqlHook, Statement, Treatment, ValuesHook, clock, counters, detect, kv, log, lookup,
 };
 
 thread_local! {
