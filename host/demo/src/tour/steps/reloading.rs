@@ -18,11 +18,10 @@ const LOOK: &str = "SELECT ssn, first_name FROM patients ORDER BY id LIMIT 1;";
 const STRICT: &str = "safe-harbor";
 const JOINABLE: &str = "pseudonymous";
 
-/// The section that says which policy failed and why never holds code: this is a component with one import that no
-/// contract of ours knows, and nothing else. (Binary format: preamble, type section with one empty instance type,
-/// import section with one name of that type.)
+/// A component with one import that neither the contract knows nor a stand-in answers, and nothing else. (Binary format:
+/// preamble, type section with one empty instance type, import section with one name of that type.)
 fn with_forbidden_import() -> Vec<u8> {
-    const NAME: &[u8] = b"wasi:filesystem/types@0.2.0";
+    const NAME: &[u8] = b"wasi:http/outgoing-handler@0.2.0";
     let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
     bytes.extend([7, 3, 1, 0x42, 0]);
     bytes.extend([10, NAME.len() as u8 + 5, 1, 0, NAME.len() as u8]);
@@ -61,9 +60,9 @@ const BAD: [Bad; 4] = [
     },
     Bad {
         id: "forbidden-import",
-        shows: "nor a component that wants the file system",
+        shows: "nor a component that wants to reach the web",
         save: |scene| fs::write(scene.world.layout.plugin("phi"), with_forbidden_import()).context("write a component"),
-        says: "wasi:filesystem",
+        says: "wasi:http",
     },
     Bad {
         id: "bad-settings",
