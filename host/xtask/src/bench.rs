@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
     say("starting database, issuer, gateway and PgBouncer");
     let world =
         World::start(&release.join("grille"), &target_dir(root)?.join("bench"), &root.join("target/components"))?;
-    swaps::run(&world, &root.join("target/components"))?;
+    swaps::run(&world)?;
 
     let Some(effort) = effort else { return Ok(()) };
     let mut rows = Vec::new();
