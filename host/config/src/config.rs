@@ -48,6 +48,7 @@ pub struct Issuer {
     pub audience: Arc<str>,
     pub groups_claim: Arc<str>,
     pub leeway: Duration,
+    pub refresh_window: Duration,
 }
 
 /// `[listeners.NAME]`
@@ -116,6 +117,7 @@ pub struct Target {
     /// Logins by role.
     pub logins: BTreeMap<Arc<str>, Login>,
     pub tls: TargetTls,
+    pub catalog_refresh: Duration,
     pub record: Record,
 }
 
@@ -178,7 +180,24 @@ pub struct Role {
     pub relation_entries: Vec<Arc<str>>,
     pub rights: Rights,
     pub max_session: Option<Duration>,
+    pub limits: RoleLimits,
     pub agents: bool,
+}
+
+/// `[roles.NAME.limits]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RoleLimits {
+    pub idle: Option<Duration>,
+    pub operation: Volume,
+    pub session: Volume,
+    pub hour: Volume,
+}
+
+/// How much of results; none is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Volume {
+    pub rows: Option<u64>,
+    pub bytes: Option<u64>,
 }
 
 /// What a role may do.

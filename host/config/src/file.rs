@@ -59,6 +59,8 @@ pub struct Issuer {
     pub groups_claim: Option<String>,
     /// How far the clocks may differ; default "30s".
     pub leeway: Option<String>,
+    /// How long a session may outlive its token, for callers that cannot connect again as often; default "0s".
+    pub refresh_window: Option<String>,
 }
 
 /// An address that callers reach.
@@ -142,6 +144,8 @@ pub struct Target {
     pub logins: BTreeMap<String, Login>,
     /// How the upstream is trusted; default "verify-full" against Mozilla's roots.
     pub tls: Option<ClientTls>,
+    /// How long changes of definitions that do not pass through Grille may stay unnoticed; default "5s".
+    pub catalog_refresh: Option<String>,
     /// How much of what callers saw is kept; default "capped".
     pub record: Option<Record>,
 }
@@ -220,8 +224,39 @@ pub struct Role {
     pub operations: Option<Vec<Right>>,
     /// The longest session.
     pub max_session: Option<String>,
+    /// How much of results its holders may take, and how long a session may rest. Who holds several roles has the most
+    /// generous limit of each kind.
+    #[serde(default)]
+    pub limits: RoleLimits,
     /// Whether programs that act for somebody may hold it; default true.
     pub agents: Option<bool>,
+}
+
+/// What holders of a role may take; nothing is limited by default.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleLimits {
+    /// A session in which nothing was asked for so long ends.
+    pub idle: Option<String>,
+    /// Of one operation.
+    #[serde(default)]
+    pub operation: Volume,
+    /// Of one session.
+    #[serde(default)]
+    pub session: Volume,
+    /// Of one subject on one target within 60 minutes, over all its sessions.
+    #[serde(default)]
+    pub hour: Volume,
+}
+
+/// How much of results; what is more is cut.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Volume {
+    /// Rows, or messages of COPY data.
+    pub rows: Option<u64>,
+    /// Bytes of these as the target sends them, such as "64MiB".
+    pub bytes: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -23,7 +23,8 @@ use std::path::Path;
 
 pub use config::{
     Admin, Auth, Config, Isolation, Issuer, KeyRef, Ledger, Limits, Listener, ListenerTls, Login, Lookup, Masking, Pin,
-    Policy, Protocol, Record, Review, Rights, Role, SecretRef, Sync, Target, TargetTls, TlsMode, UpstreamAddress,
+    Policy, Protocol, Record, Review, Rights, Role, RoleLimits, SecretRef, Sync, Target, TargetTls, TlsMode,
+    UpstreamAddress, Volume,
 };
 pub use files::check_files;
 pub use locate::Locations;

@@ -267,7 +267,11 @@ impl Check<'_> {
             let groups_claim = issuer.groups_claim.unwrap_or_else(|| "groups".to_owned());
             let groups_claim = check.text(&join(key, "groups_claim"), Some(groups_claim));
             let leeway = check.duration(&join(key, "leeway"), issuer.leeway, LEEWAY, Duration::ZERO..=LEEWAY_MAX);
-            Some(Issuer { name, issuer: url?, audience: audience?, groups_claim: groups_claim?, leeway })
+            let window = join(key, "refresh_window");
+            let refresh_window =
+                check.duration(&window, issuer.refresh_window, Duration::ZERO, Duration::ZERO..=REFRESH_WINDOW_MAX);
+            let (issuer, audience, groups_claim) = (url?, audience?, groups_claim?);
+            Some(Issuer { name, issuer, audience, groups_claim, leeway, refresh_window })
         })
     }
 
@@ -343,6 +347,8 @@ const NAME_MAX: usize = 63;
 const LEEWAY: Duration = Duration::from_secs(30);
 /// Longer than this, an expired token is a token.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// A session that outlives its token by a working day is one that nobody ends.
+const REFRESH_WINDOW_MAX: Duration = Duration::from_secs(8 * 3600);
 const HOLD: Duration = Duration::from_secs(120);
 /// Somebody waits at a prompt; what takes longer is a grant.
 const HOLD_MAX: Duration = Duration::from_secs(3600);

@@ -90,8 +90,8 @@ fn missing_files_are_named_with_their_line() {
         .collect();
     let expected = [
         (22, "targets.clinic.logins.dba.password.file", "did you mean `dba.passwort`?"),
-        (41, "policies.phi.plugin", ""),
-        (53, "policies.guard.plugin", ""),
+        (42, "policies.phi.plugin", ""),
+        (54, "policies.guard.plugin", ""),
     ];
     assert_eq!(found, expected.map(|(line, key, hint)| (line, key.to_owned(), hint.to_owned())));
     fs::create_dir_all(folder.path().join("var/ledger")).unwrap();

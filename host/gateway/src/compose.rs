@@ -160,6 +160,7 @@ pub(crate) fn issuers(config: &Config, options: Options) -> anyhow::Result<Vec<I
             audience: Arc::clone(&issuer.audience),
             groups_claim: Arc::clone(&issuer.groups_claim),
             leeway: issuer.leeway,
+            refresh_window: issuer.refresh_window,
             is_demo: options.permit_demo_issuer,
         });
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use grille_config::{Config, Login, Record, Target, TlsMode};
+use grille_config::{Config, Login, Record, Target, TlsMode, Volume};
 use grille_net::{ClientTls, ClientTlsMode};
 use grille_policy::NameList;
 use grille_postgres as postgres;
@@ -45,6 +45,7 @@ fn target(target: &Target) -> anyhow::Result<postgres::Target> {
         tls: ClientTls::new(mode, target.tls.root_cert.as_deref(), &[])?,
         login: login(&target.login),
         logins: target.logins.iter().map(|(role, login)| (Arc::clone(role), self::login(login))).collect(),
+        catalog_refresh: target.catalog_refresh,
         recording: match target.record {
             Record::Capped => postgres::Recording::Capped,
             Record::Full => postgres::Recording::Full,
@@ -76,5 +77,15 @@ fn role(role: &grille_config::Role) -> postgres::Role {
         ddl: role.rights.ddl,
         agents: role.agents,
         max_session: role.max_session,
+        limits: postgres::Limits {
+            idle: role.limits.idle,
+            operation: volume(role.limits.operation),
+            session: volume(role.limits.session),
+            hour: volume(role.limits.hour),
+        },
     }
+}
+
+const fn volume(volume: Volume) -> postgres::Volume {
+    postgres::Volume { rows: volume.rows, bytes: volume.bytes }
 }

@@ -27,6 +27,8 @@ pub struct Issuer {
     pub groups_claim: Arc<str>,
     /// How far the clocks may differ.
     pub leeway: Duration,
+    /// How long a session may outlive its token.
+    pub refresh_window: Duration,
     /// Whether the demo's own issuer will do, whose tokens anybody on the machine can get.
     pub is_demo: bool,
 }
@@ -55,6 +57,14 @@ impl Verifier {
             same.cloned().unwrap_or_else(|| Arc::new(Source::new(issuer)))
         });
         self.sources.store(Arc::new(sources.collect()));
+    }
+
+    /// How long sessions of an issuer, by its name in the configuration, may outlive their tokens.
+    #[must_use]
+    pub fn refresh_window(&self, provider: &str) -> Duration {
+        let sources = self.sources.load();
+        let known = sources.iter().find(|source| *source.issuer.name == *provider);
+        known.map_or(Duration::ZERO, |source| source.issuer.refresh_window)
     }
 
     /// Asks every issuer for its keys, so that the first caller need not wait.

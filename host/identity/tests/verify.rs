@@ -21,6 +21,7 @@ fn issuer(url: &str) -> Issuer {
         audience: AUDIENCE.into(),
         groups_claim: "groups".into(),
         leeway: Duration::from_secs(30),
+        refresh_window: Duration::ZERO,
         is_demo: false,
     }
 }

@@ -15,9 +15,6 @@ use crate::io::Wire;
 use crate::route::Target;
 use crate::upstream::{self, Upstream};
 
-/// How long a catalog is believed without asking for its version. DDL that passes through Grille is noticed at once;
-/// DDL by other ways within this time.
-const BELIEVED: Duration = Duration::from_secs(5);
 /// One catalog question.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A catalog's rows in bytes: some hundred thousand columns.
@@ -91,9 +88,11 @@ impl TargetCatalog {
         self.known.lock().checked = None;
     }
 
+    /// The catalog as long as it needs no other look: DDL that passes through Grille is noticed at once, DDL by other
+    /// ways within `catalog_refresh`.
     fn believed(&self) -> Option<Arc<Catalog>> {
-        let known = self.known.lock();
-        known.checked.filter(|checked| checked.elapsed() < BELIEVED).and_then(|_| known.catalog.clone())
+        let (known, patience) = (self.known.lock(), self.target.catalog_refresh);
+        known.checked.filter(|checked| checked.elapsed() < patience).and_then(|_| known.catalog.clone())
     }
 
     async fn look(&self, now: bool) -> Result<Arc<Catalog>, NoCatalog> {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use grille_pg_codec::frontend::{self, Message, Target};
 use grille_pg_codec::{Formats, encode, frame, tag::frontend as tag};
 use grille_policy::{Decision, Fault, Finding, Parameter, Severity, TransactionState, Verdict};
-use grille_sql::{SessionEffect, SetValue};
+use grille_sql::{Output, SessionEffect, SetValue};
 use parking_lot::Mutex;
 
 use crate::decide::Ruling;
@@ -122,12 +122,27 @@ impl Session {
         self.owed.push(owed);
     }
 
+    /// A text that changes rows and returns some, in the simple protocol, cannot be cut without doubt about what was
+    /// committed: where results are limited it is refused instead.
+    fn limitable(&self, judged: Arc<Judged>) -> Arc<Judged> {
+        let statements = judged.statements();
+        let writes = statements.iter().any(|statement| statement.writes_rows || statement.is_ddl);
+        let returns = statements.iter().any(|statement| statement.output != Output::None);
+        if self.budget.is_none() || judged.refusal.is_some() || !(writes && returns) {
+            return judged;
+        }
+        let message = "your role limits results, and a text that both changes and returns rows cannot be cut; send the \
+                       statements one by one, or with the extended protocol";
+        Arc::new(Judged::refused(Arc::clone(&judged.text), Finding::new("limit", Severity::Low, message)))
+    }
+
     async fn on_query(&mut self, query: frontend::Query<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
         let judged = self.understand(query.sql).await?;
         if let Some(reason) = self.own_setting(&judged) {
             return self.answer_own_setting(reason);
         }
+        let judged = self.limitable(judged);
         let parameters = no_parameters();
         let ruling = self.rule(&judged, &parameters).await?;
         let (id, judged) = match ruling {

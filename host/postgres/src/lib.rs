@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod budget;
 mod cancel;
 mod catalog;
 mod copy;
@@ -37,6 +38,7 @@ mod transform;
 mod upstream;
 
 pub use accept::ALPN;
+pub use budget::{Limits, Volume};
 pub use live::{LiveSession, LiveSessions};
 pub use path::{Listener, PostgresPath, Services};
 pub use route::{Login, Recording, Role, Routes, Target};

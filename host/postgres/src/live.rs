@@ -3,13 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use grille_policy::{SessionFacts, SessionId};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use crate::route::{Change, Routes};
+
 /// Orders in flight to one session; a session that does not take them is busy ending anyway.
 const ORDERS_MAX: usize = 8;
+/// How long a session may finish what it runs after a role of its was changed.
+const CHANGE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What others may ask of a running session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +23,8 @@ pub(crate) enum Order {
     Cancel,
     /// End the session and tell the caller why.
     End { reason: Arc<str> },
-    /// The same, once nothing is under way and no transaction is open.
-    EndWhenIdle { reason: Arc<str> },
+    /// The same, once nothing is under way and no transaction is open; at the latest when the patience is over.
+    EndWhenIdle { reason: Arc<str>, patience: Option<Duration> },
 }
 
 /// All open sessions of the path.
@@ -73,7 +78,25 @@ impl LiveSessions {
 
     /// Ends each session as soon as nothing is under way in it.
     pub fn drain(&self, reason: &str) {
-        self.order_all(&Order::EndWhenIdle { reason: reason.into() });
+        self.order_all(&Order::EndWhenIdle { reason: reason.into(), patience: None });
+    }
+
+    /// Ends the sessions whose roles give less than they did, or something else: at once where a role is gone, else as
+    /// soon as nothing is under way.
+    pub(crate) fn follow(&self, old: &Routes, new: &Routes) {
+        for LiveSession { facts, .. } in self.list() {
+            let Some(change) = new.change(old, &facts) else { continue };
+            let order = match change {
+                Change::Gone(role) => {
+                    Order::End { reason: format!("role \"{role}\" no longer gives access here").into() }
+                }
+                Change::Other(role) => Order::EndWhenIdle {
+                    reason: format!("role \"{role}\" was changed; connect again").into(),
+                    patience: Some(CHANGE_PATIENCE),
+                },
+            };
+            self.order(facts.id, order);
+        }
     }
 
     fn order_all(&self, order: &Order) {

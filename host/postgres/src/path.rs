@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::accept::{Arrival, Hello, Rejected, accept};
+use crate::budget::{Budget, Hours, Limits};
 use crate::cancel::{CancelKey, CancelKeys};
 use crate::catalog::Catalogs;
 use crate::live::{LiveSessions, Order, Presence};
@@ -72,6 +73,7 @@ pub struct Listener {
 pub struct PostgresPath {
     pub(crate) services: Services,
     pub(crate) catalogs: Catalogs,
+    hours: Hours,
     pub(crate) protected: ProtectedSets,
     /// What sessions see that need no names.
     pub(crate) no_catalog: Arc<Catalog>,
@@ -86,6 +88,7 @@ impl PostgresPath {
         Arc::new(Self {
             services,
             catalogs: Catalogs::default(),
+            hours: Hours::default(),
             protected: ProtectedSets::default(),
             no_catalog: Arc::new(
                 Catalog::from_rows("none", vec![Vec::new(); grille_sql::catalog::queries().len()])
@@ -102,9 +105,11 @@ impl PostgresPath {
         &self.live
     }
 
-    /// Puts other targets and roles in force for new sessions.
+    /// Puts other targets and roles in force. Sessions whose roles give something else now end.
     pub fn replace_routes(&self, routes: Routes) {
-        self.services.routes.store(Arc::new(routes));
+        let routes = Arc::new(routes);
+        let old = self.services.routes.swap(Arc::clone(&routes));
+        self.live.follow(&old, &routes);
     }
 
     /// Serves one connection until it ends. Never panics on what it reads; a fault ends this connection alone.
@@ -194,6 +199,8 @@ impl PostgresPath {
             let answer = Answer::new(sqlstate::REFUSED, Fault::Policy, message.clone());
             return Err(self.deny(listener, peer, &asked, Some(&subject), answer, &message));
         }
+        let limits = Limits::of(&route.roles);
+        let budget = Budget::new(limits, &self.hours, &subject, &route.target.name)?;
         let is_masked = opened.policies.protection().is_some();
         let parameters = upstream_parameters(&hello.parameters, is_masked)
             .map_err(|answer| self.deny(listener, peer, &asked, Some(&subject), answer.clone(), &answer.message))?;
@@ -218,12 +225,28 @@ impl PostgresPath {
             }
         };
         let presence = self.live.enter(Arc::clone(&facts));
+        let now = self.services.routes.load_full();
+        if !Arc::ptr_eq(&routes, &now) {
+            // Exchanged during the login, when nobody saw this session yet.
+            self.live.follow(&routes, &now);
+        }
         let key = self
             .cancel_keys
             .mint(facts.id)
             .ok_or_else(|| Answer::new(sqlstate::FULL, Fault::Gateway, "no cancel key could be made; try again"))?;
-        let lifetime = lifetime(&subject, &route);
-        Ok(Box::new(Opened { facts, route, upstream, key, presence, policies: opened.policies, log, lifetime }))
+        let lifetime = lifetime(&subject, self.services.verifier.refresh_window(&subject.provider), &route);
+        Ok(Box::new(Opened {
+            facts,
+            route,
+            upstream,
+            key,
+            presence,
+            policies: opened.policies,
+            log,
+            lifetime,
+            idle: limits.idle,
+            budget,
+        }))
     }
 
     /// Records that somebody was turned away.
@@ -266,6 +289,9 @@ pub(crate) struct Opened {
     pub(crate) policies: Box<dyn Policies>,
     pub(crate) log: SessionLog,
     pub(crate) lifetime: Duration,
+    /// How long the session may rest.
+    pub(crate) idle: Option<Duration>,
+    pub(crate) budget: Option<Budget>,
 }
 
 /// Protected sets by what they were made of.
@@ -379,9 +405,9 @@ fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<()
     })
 }
 
-/// min(token, role, absolute).
-fn lifetime(subject: &Subject, route: &Route) -> Duration {
-    let token = Duration::from_secs(subject.expires_at.saturating_sub(unix_ms() / 1000));
+/// min(token and the time that it may be outlived by, role, absolute).
+fn lifetime(subject: &Subject, window: Duration, route: &Route) -> Duration {
+    let token = Duration::from_secs(subject.expires_at.saturating_sub(unix_ms() / 1000)).saturating_add(window);
     token.min(route.max_session().unwrap_or(SESSION_MAX)).min(SESSION_MAX)
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use grille_policy::DecisionId;
 use tokio::time::Instant;
 
+use crate::budget::Taken;
 use crate::filter::Filter;
 use crate::operation::Judged;
 use crate::respond::Answer;
@@ -61,6 +62,8 @@ pub(crate) struct Running {
     /// Rows of the statement that answers now.
     pub(crate) seen: u64,
     pub(crate) bytes: u64,
+    /// What counts against the session's budget.
+    pub(crate) taken: Taken,
     pub(crate) sqlstate: Option<String>,
     /// The treatments of the rows that come now; none = they pass as they are.
     pub(crate) filter: Option<Arc<Filter>>,
@@ -85,6 +88,7 @@ impl Running {
             rows: 0,
             seen: 0,
             bytes: 0,
+            taken: Taken::default(),
             sqlstate: None,
             filter: None,
             is_shaped: false,

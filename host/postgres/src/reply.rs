@@ -440,6 +440,13 @@ impl Session {
         if self.owed.running().is_none_or(|running| running.cut.is_some()) {
             return Ok(());
         }
+        let mut left = self.left();
+        let is_too_much = left.as_mut().is_some_and(|left| !left.takes(message.len()));
+        self.settle_budget(left);
+        if is_too_much {
+            self.cut_exceeded(message.len());
+            return Ok(());
+        }
         let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
         let Some(copy) = &mut self.state.copy_out else {
             return Err(End::misbehaved("COPY data out of place"));

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grille_net::ClientTls;
-use grille_policy::{NameList, Subject};
+use grille_policy::{NameList, SessionFacts, Subject};
 use grille_sql::RoleScope;
 use secrecy::SecretString;
+
+use crate::budget::Limits;
 
 /// All targets and roles of the configuration in force. A reload puts a new one in place; sessions keep theirs.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub struct Target {
     pub login: Login,
     /// The logins of single roles.
     pub logins: HashMap<Arc<str>, Login>,
+    /// How long the catalog is believed without asking for its version.
+    pub catalog_refresh: Duration,
     /// How much of the traffic is recorded.
     pub recording: Recording,
 }
@@ -65,7 +69,7 @@ impl std::fmt::Debug for Login {
 }
 
 /// What members of some groups may do on some targets.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Role {
     /// The name in the configuration.
     pub name: Arc<str>,
@@ -85,6 +89,8 @@ pub struct Role {
     pub agents: bool,
     /// The longest session.
     pub max_session: Option<Duration>,
+    /// How much of results it gives, and how long a session may rest.
+    pub limits: Limits,
 }
 
 /// Where a session goes.
@@ -113,11 +119,7 @@ impl Routes {
         user: &str,
         pinned: Option<&str>,
     ) -> Result<Route, NoRoute> {
-        let held: Vec<&Arc<Role>> = self
-            .roles
-            .iter()
-            .filter(|role| subject.is_in_any(&role.groups) && (role.agents || !subject.is_agent()))
-            .collect();
+        let held: Vec<&Arc<Role>> = self.roles.iter().filter(|role| role.is_held_by(subject)).collect();
         let reaches = |target: &Target| held.iter().any(|role| role.targets.contains(&target.name));
         let mut reachable: Vec<&str> =
             self.targets.values().filter(|target| reaches(target)).map(|target| &*target.name).collect();
@@ -143,6 +145,42 @@ impl Routes {
         }
         roles.sort_by(|one, two| one.name.cmp(&two.name));
         Ok(Route { target: Arc::clone(target), roles })
+    }
+}
+
+/// How a role of an open session is other than it was.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Change<'a> {
+    /// It no longer gives the session's target to its subject.
+    Gone(&'a str),
+    /// It gives other rights or limits.
+    Other(&'a str),
+}
+
+impl Routes {
+    /// What is other for a session that the old routes gave.
+    pub(crate) fn change<'a>(&self, old: &Self, facts: &'a SessionFacts) -> Option<Change<'a>> {
+        let named = |routes: &Self, name: &str| routes.roles.iter().find(|role| &*role.name == name).map(Arc::clone);
+        let mut other = None;
+        for name in &facts.roles {
+            let now = named(self, name);
+            let gives = now
+                .as_ref()
+                .is_some_and(|role| role.is_held_by(&facts.subject) && role.targets.contains(&facts.target));
+            if !gives || !self.targets.contains_key(&facts.target) {
+                return Some(Change::Gone(name));
+            }
+            if now != named(old, name) {
+                other = Some(Change::Other(name));
+            }
+        }
+        other
+    }
+}
+
+impl Role {
+    fn is_held_by(&self, subject: &Subject) -> bool {
+        subject.is_in_any(&self.groups) && (self.agents || !subject.is_agent())
     }
 }
 
@@ -188,6 +226,7 @@ mod tests {
                 tls,
                 login,
                 logins: HashMap::new(),
+                catalog_refresh: Duration::from_secs(5),
                 recording: Recording::Capped,
             })
         };
@@ -202,6 +241,7 @@ mod tests {
                 ddl: false,
                 agents,
                 max_session: None,
+                limits: Limits::default(),
             })
         };
         Routes {

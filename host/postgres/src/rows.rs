@@ -7,6 +7,7 @@ use bytes::Buf;
 use grille_pg_codec::{frame, tag::backend as tag};
 use grille_policy::{Batch, Fault, Verdict};
 
+use crate::budget::Left;
 use crate::filter::{BadRow, Filter};
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, Session};
@@ -19,12 +20,18 @@ impl Session {
         let available = self.target.inbox.len();
         let (mut run, mut rows) = (self.state.passing_down.min(available), 0);
         self.state.passing_down -= run;
+        let mut too_much = None;
         if self.passes_data() {
+            let mut left = self.left();
             while let Some(rest) = self.target.inbox.get(run..) {
                 let head = frame::head(rest).map_err(|_| End::misbehaved("an impossible length"))?;
                 let Some(head) = head.filter(|head| matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA)) else {
                     break;
                 };
+                if left.as_mut().is_some_and(|left| !left.takes(head.len)) {
+                    too_much = Some(head.len);
+                    break;
+                }
                 rows += u64::from(head.tag == tag::DATA_ROW);
                 if head.len > rest.len() {
                     self.state.passing_down = head.len - rest.len();
@@ -33,10 +40,18 @@ impl Session {
                 }
                 run += head.len;
             }
+            self.settle_budget(left);
         }
-        if run == 0 {
-            return Ok(false);
+        if run > 0 {
+            self.pass_bytes(run, rows)?;
         }
+        if let Some(bytes) = too_much {
+            self.cut_exceeded(bytes);
+        }
+        Ok(run > 0 || too_much.is_some())
+    }
+
+    fn pass_bytes(&mut self, run: usize, rows: u64) -> Result<(), End> {
         let piece = self.target.inbox.split_to(run);
         self.record_reply(rows, &piece)?;
         if let Some(running) = self.owed.running() {
@@ -44,7 +59,7 @@ impl Session {
             running.bytes += run as u64;
         }
         self.caller.outbox.push(piece);
-        Ok(true)
+        Ok(())
     }
 
     /// Whether rows and COPY data that come now pass as they are.
@@ -107,6 +122,7 @@ impl Session {
 
     /// Treats all complete rows at the front of the inbox.
     pub(crate) fn treat_run(&mut self) -> Result<(), End> {
+        let (mut left, mut too_much) = (self.left(), None);
         let Self { target, owed, rows_out, scratch, .. } = self;
         let Some(running) = owed.running() else {
             return Ok(());
@@ -127,6 +143,10 @@ impl Session {
             let Some(body) = rest.get(frame::HEADER_BYTES..head.len) else {
                 break;
             };
+            if left.as_mut().is_some_and(|left| !left.takes(head.len)) {
+                too_much = Some(head.len);
+                break;
+            }
             let before = rows_out.len();
             if let Err(error) = filter.row(body, rows_out, scratch, counts, (&[], 0)) {
                 rows_out.truncate(before);
@@ -142,13 +162,28 @@ impl Session {
         let treated = rows_out.split();
         self.record_reply(rows, &treated)?;
         self.caller.outbox.push(treated);
+        self.settle_budget(left);
+        if let Some(bytes) = too_much {
+            self.cut_exceeded(bytes);
+        }
         bad.map_or(Ok(()), |error| self.cut_misfit(0, &error))
     }
 
     /// The same where policies' own code rewrites columns: one call per column for all rows that one read delivered.
     pub(crate) async fn rewrite_run(&mut self) -> Result<(), End> {
         let Some(filter) = self.owed.running().and_then(|running| running.filter.clone()) else { return Ok(()) };
-        let (rows, consumed) = transform::rows_at_front(&self.target.inbox);
+        let (mut rows, mut consumed) = transform::rows_at_front(&self.target.inbox);
+        let mut left = self.left();
+        let mut fits = |place: &std::ops::Range<usize>| {
+            left.as_mut().is_none_or(|left| left.takes(place.len() + frame::HEADER_BYTES))
+        };
+        let fitting = rows.iter().take_while(|place| fits(place)).count();
+        self.settle_budget(left);
+        let too_much = rows.get(fitting).map(|place| place.len() + frame::HEADER_BYTES);
+        if too_much.is_some() {
+            rows.truncate(fitting);
+            consumed = rows.last().map_or(0, |place| place.end);
+        }
         let mut rewritten: Vec<(usize, Batch)> = Vec::new();
         for (column, policy) in filter.transforms() {
             let batch = match transform::collect(&filter, column, &self.target.inbox, &rows) {
@@ -184,7 +219,31 @@ impl Session {
         let treated = rows_out.split();
         self.record_reply(rows.len() as u64, &treated)?;
         self.caller.outbox.push(treated);
+        if let Some(bytes) = too_much {
+            self.cut_exceeded(bytes);
+        }
         Ok(())
+    }
+
+    /// What the caller may still take with the operation that answers now; none where nothing is limited.
+    pub(crate) fn left(&mut self) -> Option<Left> {
+        let budget = self.budget.as_ref()?;
+        Some(budget.left(self.owed.running()?.taken))
+    }
+
+    /// Writes down what was taken.
+    pub(crate) fn settle_budget(&mut self, left: Option<Left>) {
+        if let (Some(left), Some(budget), Some(running)) = (left, &mut self.budget, self.owed.running()) {
+            budget.settle(&left, &mut running.taken);
+        }
+    }
+
+    /// Cuts a result before a row of so many bytes, which is one too many.
+    pub(crate) fn cut_exceeded(&mut self, bytes: usize) {
+        let operation = self.owed.running().map(|running| running.taken).unwrap_or_default();
+        if let Some(answer) = self.budget.as_ref().map(|budget| budget.exceeded(operation, bytes)) {
+            self.cut(answer);
+        }
     }
 
     /// Cuts a result at rows that do not fit.

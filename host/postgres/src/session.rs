@@ -17,6 +17,7 @@ use grille_pg_codec::encode;
 use grille_policy::{Policies, SessionFacts, TransactionState};
 use tokio::time::Instant;
 
+use crate::budget::Budget;
 use crate::cancel::CancelKey;
 use crate::catalog::TextRow;
 use crate::io::{Broken, Event, Wire, step};
@@ -71,6 +72,12 @@ pub(crate) struct Session {
     cancelling: Option<tokio::task::JoinHandle<()>>,
     expires: Instant,
     has_expired: bool,
+    /// How much of results may still be taken; none where there is no limit.
+    pub(crate) budget: Option<Budget>,
+    /// How long the session may rest.
+    idle: Option<Duration>,
+    /// When the caller or the target was heard last; kept where the session may not rest for ever.
+    heard: Instant,
 }
 
 /// What the session keeps in mind between messages.
@@ -206,7 +213,7 @@ pub(crate) enum Waited<T> {
 
 impl Session {
     pub(crate) fn new(path: Arc<PostgresPath>, opened: Box<Opened>, caller: Wire) -> Self {
-        let Opened { facts, route, upstream, key, presence, policies, log, lifetime } = *opened;
+        let Opened { facts, route, upstream, key, presence, policies, log, lifetime, idle, budget } = *opened;
         Self {
             view: View::new(Arc::clone(&path.no_catalog), &route, policies.protection().cloned()),
             keeps_recording: route.target.recording != Recording::Decisions,
@@ -234,6 +241,9 @@ impl Session {
             cancelling: None,
             expires: Instant::now() + lifetime,
             has_expired: false,
+            budget,
+            idle,
+            heard: Instant::now(),
         }
     }
 
@@ -290,20 +300,29 @@ impl Session {
     ) -> Result<Waited<T>, End> {
         tokio::pin!(done);
         loop {
-            let deadline = if self.has_expired { self.expires + EXPIRY_GRACE } else { self.expires };
+            let deadline = self.deadline();
             let event = tokio::select! {
                 biased;
                 order = self.presence.orders.recv() => return self.obey(order).map(Waited::Turned),
                 event = step(&mut self.caller, &mut self.target, reads_caller) => event?,
                 done = &mut done => return Ok(Waited::Done(done)),
                 () = tokio::time::sleep_until(deadline) => {
-                    if self.has_expired || self.is_idle() {
+                    if self.has_rested() {
+                        return Err(Self::rested());
+                    }
+                    if Instant::now() < self.expires {
+                        continue;
+                    }
+                    if self.has_expired || self.is_idle() || self.state.leaves.is_some() {
                         return Err(self.expired());
                     }
                     self.has_expired = true;
                     continue;
                 }
             };
+            if self.idle.is_some() {
+                self.heard = Instant::now();
+            }
             return match event {
                 Event::Caller if self.caller.is_ended => Err(End::CallerGone),
                 Event::Caller => Ok(Waited::Turned(Turn::Caller)),
@@ -327,8 +346,11 @@ impl Session {
                 self.state.leaves = Some(reason);
                 Err(self.leaving())
             }
-            Some(Order::EndWhenIdle { reason }) => {
+            Some(Order::EndWhenIdle { reason, patience }) => {
                 self.state.leaves = Some(reason);
+                if let Some(patience) = patience {
+                    self.expires = self.expires.min(Instant::now() + patience);
+                }
                 if self.is_idle() { Err(self.leaving()) } else { Ok(Turn::Target) }
             }
             None => Err(End::CallerGone),
@@ -346,8 +368,34 @@ impl Session {
     }
 
     fn expired(&self) -> End {
+        if self.state.leaves.is_some() {
+            return self.leaving();
+        }
         let message = "the session has ended because the token expired or the role's time is over; connect again";
         End::fatal("expired", Answer::new(sqlstate::ENDED, grille_policy::Fault::Caller, message))
+    }
+
+    /// When the session ends, or has to be looked at, if nothing happens until then.
+    fn deadline(&self) -> Instant {
+        let expires = if self.has_expired { self.expires + EXPIRY_GRACE } else { self.expires };
+        match self.idle {
+            Some(idle) if self.rests() => expires.min(self.heard + idle),
+            _ => expires,
+        }
+    }
+
+    /// Nothing is asked for: the target works on nothing, and the caller is not held.
+    fn rests(&self) -> bool {
+        self.owed.is_empty() && !self.state.is_held && !self.state.copies_in
+    }
+
+    fn has_rested(&self) -> bool {
+        self.rests() && self.idle.is_some_and(|idle| self.heard + idle <= Instant::now())
+    }
+
+    fn rested() -> End {
+        let message = "the session has ended because nothing was asked for longer than your role allows; connect again";
+        End::fatal("idle", Answer::new(sqlstate::ENDED, grille_policy::Fault::Caller, message))
     }
 
     /// Sends a cancel to the target if it works on something.

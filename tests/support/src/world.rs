@@ -48,7 +48,7 @@ pub struct World {
     pub cluster: Cluster,
     pub address: SocketAddr,
     runtime: Option<Runtime>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl World {
@@ -133,7 +133,7 @@ address = "{admin}"
         );
         fs::write(&config, text).context("write grille.toml")?;
         let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
-        Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, runtime: Some(runtime), _dir: dir })
+        Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, runtime: Some(runtime), dir })
     }
 
     /// A fresh token.
@@ -169,6 +169,13 @@ address = "{admin}"
     pub fn driver(&self, caller: Caller) -> String {
         let (host, port) = (self.address.ip(), self.address.port());
         format!("host={host} port={port} user={} dbname={TARGET} password={}", caller.role, self.token(caller))
+    }
+
+    /// Edits the gateway's configuration, as an operator does while it runs.
+    pub fn edit(&self, change: impl FnOnce(String) -> String) {
+        let config = self.dir.path().join("grille.toml");
+        let text = fs::read_to_string(&config).expect("the configuration");
+        fs::write(&config, change(text)).expect("the configuration");
     }
 
     pub fn said(&self) -> String {

@@ -6,7 +6,7 @@ use grille_policy::NameList;
 
 use super::{Check, Names};
 use crate::locate::join;
-use crate::{Rights, Role, file};
+use crate::{Rights, Role, RoleLimits, Volume, file};
 
 impl Check<'_> {
     pub(super) fn roles(&mut self, roles: BTreeMap<String, file::Role>, names: &Names) -> Option<Vec<Role>> {
@@ -21,6 +21,7 @@ impl Check<'_> {
             let max_session = role.max_session.map(|text| {
                 check.duration(&join(key, "max_session"), Some(text), SESSION_MAX, Duration::from_secs(1)..=SESSION_MAX)
             });
+            let limits = check.role_limits(&join(key, "limits"), role.limits);
             let relation_entries: Vec<Arc<str>> = role.relations.into_iter().map(Into::into).collect();
             Some(Role {
                 name,
@@ -30,9 +31,27 @@ impl Check<'_> {
                 relation_entries,
                 rights: rights(role.operations.as_deref()),
                 max_session,
+                limits,
                 agents: role.agents.unwrap_or(true),
             })
         })
+    }
+
+    fn role_limits(&mut self, key: &str, limits: file::RoleLimits) -> RoleLimits {
+        let idle = limits.idle.map(|text| {
+            self.duration(&join(key, "idle"), Some(text), SESSION_MAX, Duration::from_secs(1)..=SESSION_MAX)
+        });
+        RoleLimits {
+            idle,
+            operation: self.volume(&join(key, "operation"), limits.operation),
+            session: self.volume(&join(key, "session"), limits.session),
+            hour: self.volume(&join(key, "hour"), limits.hour),
+        }
+    }
+
+    fn volume(&mut self, key: &str, volume: file::Volume) -> Volume {
+        let bytes = volume.bytes.map(|text| self.size(&join(key, "bytes"), Some(text), BYTES_MAX, 1..=BYTES_MAX));
+        Volume { rows: volume.rows, bytes }
     }
 
     fn relation(&mut self, key: &str, pattern: &str) {
@@ -70,5 +89,7 @@ fn rights(written: Option<&[file::Right]>) -> Rights {
     Rights { read: has(file::Right::Read), write: has(file::Right::Write), ddl: has(file::Right::Ddl), all }
 }
 
+/// As good as no limit.
+const BYTES_MAX: u64 = 1 << 50;
 /// No session outlives a day, whatever its token says.
 const SESSION_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -1,8 +1,14 @@
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use super::{Check, Names, listeners::protocol};
 use crate::locate::join;
 use crate::{Login, Record, Target, TargetTls, TlsMode, UpstreamAddress, file};
+
+const CATALOG_REFRESH: Duration = Duration::from_secs(5);
+/// Below, the question costs more than what it guards; above, masking goes by a day that is over.
+const CATALOG_REFRESH_RANGE: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 impl Check<'_> {
     pub(super) fn targets(&mut self, targets: BTreeMap<String, file::Target>, names: &Names) -> Option<Vec<Target>> {
@@ -24,6 +30,12 @@ impl Check<'_> {
                 Some(file::Record::Full) => Record::Full,
                 Some(file::Record::Decisions) => Record::Decisions,
             };
+            let catalog_refresh = check.duration(
+                &join(key, "catalog_refresh"),
+                target.catalog_refresh,
+                CATALOG_REFRESH,
+                CATALOG_REFRESH_RANGE,
+            );
             Some(Target {
                 name,
                 protocol: protocol(target.protocol?),
@@ -32,6 +44,7 @@ impl Check<'_> {
                 login: login?,
                 logins,
                 tls,
+                catalog_refresh,
                 record,
             })
         })

@@ -6,6 +6,7 @@
 
 mod driver;
 mod hostile;
+mod limits;
 mod pipeline;
 mod policies;
 mod script;
