@@ -29,12 +29,17 @@ pub(crate) enum Socket {
     Plain(TcpStream),
     /// TLS by either side's role.
     Tls(Box<TlsStream<TcpStream>>),
+    /// Nobody's socket.
+    #[cfg(feature = "fuzzing")]
+    Local(tokio::io::DuplexStream),
 }
 
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            #[cfg(feature = "fuzzing")]
+            Self::Local(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_read(cx, buf),
         }
     }
@@ -44,6 +49,8 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            #[cfg(feature = "fuzzing")]
+            Self::Local(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_write(cx, buf),
         }
     }
@@ -51,6 +58,8 @@ impl AsyncWrite for Socket {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            #[cfg(feature = "fuzzing")]
+            Self::Local(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_flush(cx),
         }
     }
@@ -58,6 +67,8 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            #[cfg(feature = "fuzzing")]
+            Self::Local(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(socket) => Pin::new(&mut **socket).poll_shutdown(cx),
         }
     }

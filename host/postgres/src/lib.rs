@@ -19,6 +19,8 @@ mod copy;
 mod decide;
 mod filter;
 mod forward;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod io;
 mod live;
 mod operation;

@@ -73,11 +73,11 @@ pub struct Listener {
 pub struct PostgresPath {
     pub(crate) services: Services,
     pub(crate) catalogs: Catalogs,
-    hours: Hours,
+    pub(crate) hours: Hours,
     pub(crate) protected: ProtectedSets,
     /// What sessions see that need no names.
     pub(crate) no_catalog: Arc<Catalog>,
-    cancel_keys: Arc<CancelKeys>,
+    pub(crate) cancel_keys: Arc<CancelKeys>,
     live: Arc<LiveSessions>,
 }
 

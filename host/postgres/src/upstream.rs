@@ -40,6 +40,14 @@ pub(crate) struct CancelAddress {
     key: Vec<u8>,
 }
 
+#[cfg(feature = "fuzzing")]
+impl CancelAddress {
+    /// What reaches nobody.
+    pub(crate) fn nowhere() -> Self {
+        Self { address: "127.0.0.1:1".into(), pid: 0, key: Vec::new() }
+    }
+}
+
 /// Why there is no connection to the target. `Display` is for the caller: it names the target, never its secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {

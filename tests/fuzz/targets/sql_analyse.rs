@@ -9,10 +9,12 @@ use std::sync::LazyLock;
 
 use grille_policy::{Effect, Inference, Masker, NameList, Opaque, Protection, Treatment, Writes};
 use grille_sql::{
-    Analysis, Catalog, Limits, Output, ProtectedSet, RoleScope, RowPlan, SessionNames, Settings, analyse, catalog,
-    protect, scope,
+    Analysis, Catalog, Limits, Output, ProtectedSet, RoleScope, RowPlan, SessionNames, Settings, analyse, protect, scope,
 };
 use libfuzzer_sys::fuzz_target;
+
+#[path = "../rows.rs"]
+mod rows;
 
 struct World {
     catalog: Catalog,
@@ -23,7 +25,7 @@ struct World {
 }
 
 static WORLD: LazyLock<World> = LazyLock::new(|| {
-    let catalog = Catalog::from_rows("1", rows(include_str!("../catalog.tsv"))).expect("a catalog of a real server");
+    let catalog = Catalog::from_rows("1", rows::rows(include_str!("../catalog.tsv"))).expect("a catalog of a real server");
     let columns = catalog.base_columns();
     let treatment = |name: &str| match name {
         "ssn" => Treatment::Mask(Masker::Partial { keep: 4 }),
@@ -79,40 +81,4 @@ fn no_rights_no_effects(analysis: &Analysis, catalog: &Catalog) {
     if scope(analysis, catalog, &nobody).is_ok() {
         assert!(analysis.facts.effects.iter().all(harmless), "{:?}", analysis.facts.effects);
     }
-}
-
-/// `== PART` lines, then rows as COPY writes them.
-fn rows(text: &str) -> Vec<Vec<Vec<Option<String>>>> {
-    let mut parts: Vec<Vec<_>> = Vec::new();
-    for line in text.lines() {
-        match line.strip_prefix("== ") {
-            Some(name) => {
-                assert_eq!(name, catalog::queries()[parts.len()].0, "the parts of catalog.tsv are the room's");
-                parts.push(Vec::new());
-            }
-            None => parts.last_mut().expect("a part first").push(line.split('\t').map(value).collect()),
-        }
-    }
-    parts
-}
-
-fn value(text: &str) -> Option<String> {
-    if text == "\\N" {
-        return None;
-    }
-    let mut out = String::new();
-    let mut letters = text.chars();
-    while let Some(letter) = letters.next() {
-        match (letter, letter == '\\') {
-            (_, true) => match letters.next() {
-                Some('n') => out.push('\n'),
-                Some('t') => out.push('\t'),
-                Some('r') => out.push('\r'),
-                Some(other) => out.push(other),
-                None => out.push('\\'),
-            },
-            (letter, false) => out.push(letter),
-        }
-    }
-    Some(out)
 }
