@@ -75,15 +75,34 @@ pub enum Protocol {
 /// Certificate and key of a listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerTls {
+    pub pair: CertPair,
+    /// None = callers are not asked for a certificate.
+    pub client_certs: Option<ClientCerts>,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertPair {
     pub cert: PathBuf,
     pub key: SecretRef,
 }
 
+/// Which certificates callers show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCerts {
+    pub ca: PathBuf,
+    pub is_required: bool,
+}
+
 /// How callers show their token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Auth {
     Password,
-    Oauthbearer,
+    Oauthbearer {
+        /// The name of the issuer that callers are sent to.
+        issuer: Arc<str>,
+        scope: Arc<str>,
+    },
 }
 
 /// Where a secret is; never the secret.
@@ -143,6 +162,19 @@ impl fmt::Display for UpstreamAddress {
 pub struct Login {
     pub user: Arc<str>,
     pub password: Option<SecretRef>,
+    pub accepts: Accepts,
+    /// SCRAM only, bound to the upstream's certificate.
+    pub must_bind: bool,
+}
+
+/// What an upstream may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accepts {
+    pub scram: bool,
+    pub md5: bool,
+    /// A password in clear text.
+    pub clear: bool,
+    pub nothing: bool,
 }
 
 /// How the upstream is trusted.
@@ -150,6 +182,8 @@ pub struct Login {
 pub struct TargetTls {
     pub mode: TlsMode,
     pub root_cert: Option<PathBuf>,
+    /// What Grille shows the upstream.
+    pub pair: Option<CertPair>,
 }
 
 /// In libpq's words.

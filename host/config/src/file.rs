@@ -77,6 +77,11 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// How callers show their token; default "password".
     pub auth: Option<Auth>,
+    /// With auth = "oauthbearer": the issuer, by its name under `identity`, that callers without a token are sent to.
+    /// Needed where there are several.
+    pub issuer: Option<String>,
+    /// With auth = "oauthbearer": the scopes that callers ask there for; default "openid".
+    pub scope: Option<String>,
     /// The one target of this listener; without it the startup `database` names the target.
     pub target: Option<String>,
     /// How many connections at once; default 10000.
@@ -101,6 +106,19 @@ pub struct ServerTls {
     /// The certificate's private key in PEM.
     #[schemars(required)]
     pub key: Option<Secret>,
+    /// A PEM file of roots: callers show a certificate that one of them vouches for, besides their token.
+    pub client_ca: Option<String>,
+    /// Whether a caller without a certificate is let in; default "required".
+    pub client_certs: Option<ClientCerts>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCerts {
+    /// Whoever shows one must show a good one.
+    Optional,
+    /// Nobody gets in without.
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -166,6 +184,34 @@ pub struct Login {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// What the upstream may ask for; default ["scram-sha-256", "md5"] with a password, ["none"] without.
+    pub require_auth: Option<Vec<UpstreamAuth>>,
+    /// Whether SCRAM must be bound to the upstream's certificate; default "prefer", wherever the upstream offers it.
+    pub channel_binding: Option<ChannelBinding>,
+}
+
+/// In libpq's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UpstreamAuth {
+    /// SCRAM-SHA-256, with or without channel binding.
+    #[serde(rename = "scram-sha-256")]
+    ScramSha256,
+    /// A salted MD5 hash.
+    Md5,
+    /// The password in clear text, only inside TLS or on loopback: for short-lived tokens of cloud databases.
+    Password,
+    /// Nothing: the upstream trusts the connection, or its client certificate.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelBinding {
+    /// Wherever the upstream offers it.
+    Prefer,
+    /// No login without it.
+    Require,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -183,6 +229,10 @@ pub struct ClientTlsTable {
     pub mode: Option<TlsMode>,
     /// A PEM file of roots to trust instead of Mozilla's.
     pub root_cert: Option<String>,
+    /// A PEM file with the certificate, and its chain, that Grille shows the upstream.
+    pub cert: Option<String>,
+    /// The certificate's private key in PEM.
+    pub key: Option<Secret>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

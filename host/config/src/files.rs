@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{Config, KeyRef, ListenerTls, Problem, SecretRef};
+use crate::{CertPair, Config, KeyRef, ListenerTls, Problem, SecretRef};
 
 /// Whether the files that are named can be read. Keys that are generated on first start may be missing then.
 #[must_use]
@@ -20,6 +20,9 @@ pub fn check_files(config: &Config) -> Vec<Problem> {
         }
         if let Some(path) = &target.tls.root_cert {
             check.file(&format!("{key}.tls.root_cert"), path);
+        }
+        if let Some(pair) = &target.tls.pair {
+            check.pair(&format!("{key}.tls"), pair);
         }
     }
     for policy in &config.policies {
@@ -69,9 +72,16 @@ impl Files<'_> {
 
     fn tls(&mut self, key: &str, tls: Option<&ListenerTls>) {
         if let Some(tls) = tls {
-            self.file(&format!("{key}.tls.cert"), &tls.cert);
-            self.secret(&format!("{key}.tls.key"), Some(&tls.key));
+            self.pair(&format!("{key}.tls"), &tls.pair);
+            if let Some(asked) = &tls.client_certs {
+                self.file(&format!("{key}.tls.client_ca"), &asked.ca);
+            }
         }
+    }
+
+    fn pair(&mut self, key: &str, pair: &CertPair) {
+        self.file(&format!("{key}.cert"), &pair.cert);
+        self.secret(&format!("{key}.key"), Some(&pair.key));
     }
 
     /// A key that is missing although there is a ledger already is lost, not new.

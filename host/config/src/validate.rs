@@ -32,6 +32,7 @@ pub(crate) fn validate(
     let listeners = check.at_least_one("listeners", file.listeners, "nobody could connect");
     let targets = check.at_least_one("targets", file.targets, "there is nothing to reach");
     let names = Names {
+        issuers: identity.keys().cloned().collect(),
         targets: targets.keys().cloned().collect(),
         roles: file.roles.keys().cloned().collect(),
         lookups: file.lookups.keys().cloned().collect(),
@@ -75,6 +76,7 @@ pub(crate) fn folder(path: &Path) -> PathBuf {
 
 /// The names that others refer to, whether or not what they name is in order.
 struct Names {
+    issuers: Vec<String>,
     targets: Vec<String>,
     roles: Vec<String>,
     lookups: Vec<String>,

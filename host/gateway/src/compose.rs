@@ -12,7 +12,7 @@ use grille_config::{Auth, Config, ListenerTls, Problem, SecretRef};
 use grille_identity::{Issuer, Verifier};
 use grille_ledger::{Ledger, LedgerConfig, Sync};
 use grille_mask::detect::Detector;
-use grille_net::{KeySource, Listen, Listener, ServerTls, ServerTlsConfig};
+use grille_net::{ClientCerts, KeySource, Listen, Listener, ServerTls, ServerTlsConfig};
 use grille_plugin::{Lookups, PluginHost};
 use grille_postgres::PostgresPath;
 use grille_review::{Desk, DeskConfig};
@@ -194,14 +194,17 @@ pub(crate) fn desk_config(config: &Config) -> DeskConfig {
 
 fn open_listener(listener: &grille_config::Listener) -> anyhow::Result<(Arc<grille_postgres::Listener>, Listener)> {
     let key = format!("listeners.{}", listener.name);
-    if listener.auth == Auth::Oauthbearer {
-        bail!("{key}.auth: \"oauthbearer\" is not built yet; callers give their token as the password");
-    }
     let tls = listener.tls.as_ref().map(|tls| server_tls(tls, &[grille_postgres::ALPN])).transpose();
     let open = grille_postgres::Listener {
         name: Arc::clone(&listener.name),
         target: listener.target.clone(),
         tls: tls.with_context(|| format!("{key}.tls"))?,
+        auth: match &listener.auth {
+            Auth::Password => grille_postgres::Auth::Password,
+            Auth::Oauthbearer { issuer, scope } => {
+                grille_postgres::Auth::Oauthbearer { issuer: Arc::clone(issuer), scope: Arc::clone(scope) }
+            }
+        },
     };
     let socket = Listener::bind(Listen {
         name: Arc::clone(&listener.name),
@@ -213,12 +216,19 @@ fn open_listener(listener: &grille_config::Listener) -> anyhow::Result<(Arc<gril
 }
 
 fn server_tls(tls: &ListenerTls, alpn: &[&[u8]]) -> anyhow::Result<ServerTls> {
-    let key = match &tls.key {
+    let key = private_key(&tls.pair.key)?;
+    let alpn = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    let asked = tls.client_certs.as_ref();
+    let client_certs = asked.map(|asked| ClientCerts { ca: asked.ca.clone(), is_required: asked.is_required });
+    Ok(ServerTls::new(ServerTlsConfig { cert: tls.pair.cert.clone(), key, alpn, client_certs })?)
+}
+
+/// A file is read again whenever it changes; a variable keeps its value as long as the process lives.
+pub(crate) fn private_key(key: &SecretRef) -> anyhow::Result<KeySource> {
+    Ok(match key {
         SecretRef::File(path) => KeySource::File(path.clone()),
         secret @ SecretRef::Env(_) => KeySource::Text(resolve(secret)?.expose_secret().to_owned().into()),
-    };
-    let alpn = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(ServerTls::new(ServerTlsConfig { cert: tls.cert.clone(), key, alpn })?)
+    })
 }
 
 fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {

@@ -128,9 +128,12 @@ fn files(config: &Config) -> Vec<PathBuf> {
     files.extend(config.policies.iter().map(|policy| grille_plugin::cases_path(&policy.plugin)));
     files.extend(config.targets.iter().filter_map(|target| target.tls.root_cert.clone()));
     let admin = config.admin.iter().filter_map(|admin| admin.tls.as_ref());
-    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(admin) {
-        files.push(tls.cert.clone());
-        if let SecretRef::File(key) = &tls.key {
+    let listeners = || config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).chain(admin.clone());
+    files.extend(listeners().filter_map(|tls| tls.client_certs.as_ref()).map(|asked| asked.ca.clone()));
+    let upstream = config.targets.iter().filter_map(|target| target.tls.pair.as_ref());
+    for pair in listeners().map(|tls| &tls.pair).chain(upstream) {
+        files.push(pair.cert.clone());
+        if let SecretRef::File(key) = &pair.key {
             files.push(key.clone());
         }
     }

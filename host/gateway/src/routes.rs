@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use grille_config::{Config, Login, Record, Target, TlsMode, Volume};
-use grille_net::{ClientTls, ClientTlsMode};
+use grille_config::{Accepts, Config, Login, Record, Target, TlsMode, Volume};
+use grille_net::{ClientCertificate, ClientTls, ClientTlsMode};
 use grille_policy::NameList;
 use grille_postgres as postgres;
 
+use crate::compose::private_key;
 use crate::secrets::resolve;
 
 /// The targets in force beside what they were made from, so that one that stays the same stays the same object: the
@@ -20,7 +21,7 @@ pub(crate) fn routes(config: &Config, known: &Known) -> anyhow::Result<(postgres
     let mut targets = Known::new();
     for target in &config.targets {
         let made = match known.get(&target.name) {
-            Some((same, made)) if same == target && target.tls.root_cert.is_none() => Arc::clone(made),
+            Some((same, made)) if same == target && !has_files(target) => Arc::clone(made),
             _ => Arc::new(self::target(target).with_context(|| format!("targets.{}", target.name))?),
         };
         targets.insert(Arc::clone(&target.name), (target.clone(), made));
@@ -32,17 +33,26 @@ pub(crate) fn routes(config: &Config, known: &Known) -> anyhow::Result<(postgres
     Ok((routes, targets))
 }
 
+/// What is in these may be other than when it was read.
+const fn has_files(target: &Target) -> bool {
+    target.tls.root_cert.is_some() || target.tls.pair.is_some()
+}
+
 fn target(target: &Target) -> anyhow::Result<postgres::Target> {
     let mode = match target.tls.mode {
         TlsMode::Disable => ClientTlsMode::Disable,
         TlsMode::Require => ClientTlsMode::Require,
         TlsMode::VerifyFull => ClientTlsMode::VerifyFull,
     };
+    let certificate = match &target.tls.pair {
+        Some(pair) => Some(ClientCertificate { cert: pair.cert.clone(), key: private_key(&pair.key)? }),
+        None => None,
+    };
     Ok(postgres::Target {
         name: Arc::clone(&target.name),
         addresses: target.addresses.iter().map(ToString::to_string).collect(),
         database: target.database.to_string(),
-        tls: ClientTls::new(mode, target.tls.root_cert.as_deref(), &[])?,
+        tls: ClientTls::new(mode, target.tls.root_cert.as_deref(), certificate.as_ref(), &[])?,
         login: login(&target.login),
         logins: target.logins.iter().map(|(role, login)| (Arc::clone(role), self::login(login))).collect(),
         catalog_refresh: target.catalog_refresh,
@@ -56,13 +66,15 @@ fn target(target: &Target) -> anyhow::Result<postgres::Target> {
 
 /// The secret is read at every login, so that passwords of a quarter of an hour work.
 fn login(login: &Login) -> postgres::Login {
-    let reference = login.password.clone();
+    let Accepts { scram, md5, clear, nothing } = login.accepts;
+    let password = login.password.clone().map(|reference| {
+        Arc::new(move || resolve(&reference).map_err(|error| format!("{error:#}"))) as postgres::ReadSecret
+    });
     postgres::Login {
         user: login.user.to_string(),
-        password: Arc::new(move || match &reference {
-            Some(reference) => resolve(reference).map_err(|error| format!("{error:#}")),
-            None => Ok(String::new().into()),
-        }),
+        password,
+        accepts: postgres::Accepts { scram, md5, clear, nothing },
+        must_bind: login.must_bind,
     }
 }
 

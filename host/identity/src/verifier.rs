@@ -67,6 +67,13 @@ impl Verifier {
         known.map_or(Duration::ZERO, |source| source.issuer.refresh_window)
     }
 
+    /// The URL of the issuer that the configuration gives this name.
+    #[must_use]
+    pub fn issuer(&self, name: &str) -> Option<Arc<str>> {
+        let sources = self.sources.load();
+        sources.iter().find(|source| &*source.issuer.name == name).map(|source| Arc::clone(&source.issuer.issuer))
+    }
+
     /// Asks every issuer for its keys, so that the first caller need not wait.
     pub async fn warm(&self) {
         for source in self.sources.load().iter() {

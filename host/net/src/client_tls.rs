@@ -1,5 +1,5 @@
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::pem::{TlsError, certificates};
+use crate::pem::{KeySource, TlsError, certificates, private_key, roots};
 
 /// How an upstream is trusted, in libpq's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,15 @@ pub enum ClientTlsMode {
     Require,
     /// TLS with a certificate that a root vouches for and that names the host.
     VerifyFull,
+}
+
+/// What an upstream reads of us, where it asks for a certificate.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// The PEM file with the certificate and its chain.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: KeySource,
 }
 
 /// TLS towards an upstream: 1.2 and 1.3.
@@ -34,8 +43,13 @@ impl ClientTls {
     /// `root_cert` is a PEM file of roots; without it Mozilla's are trusted, as compiled in.
     ///
     /// # Errors
-    /// When the file cannot be read or holds no root.
-    pub fn new(mode: ClientTlsMode, root_cert: Option<&Path>, alpn: &[&[u8]]) -> Result<Self, TlsError> {
+    /// When a file cannot be read or does not hold what it should.
+    pub fn new(
+        mode: ClientTlsMode,
+        root_cert: Option<&Path>,
+        certificate: Option<&ClientCertificate>,
+        alpn: &[&[u8]],
+    ) -> Result<Self, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -45,9 +59,17 @@ impl ClientTls {
             ClientTlsMode::Require => {
                 builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             }
-            ClientTlsMode::VerifyFull => builder.with_root_certificates(roots(root_cert)?),
+            ClientTlsMode::VerifyFull => builder.with_root_certificates(match root_cert {
+                Some(path) => roots(path)?,
+                None => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
+            }),
         };
-        let mut config = builder.with_no_client_auth();
+        let mut config = match certificate {
+            Some(ClientCertificate { cert, key }) => {
+                builder.with_client_auth_cert(certificates(cert)?, private_key(key)?).map_err(TlsError::Pair)?
+            }
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         Ok(Self { mode, config: Some(Arc::new(config)) })
     }
@@ -73,17 +95,6 @@ impl ClientTls {
         let name = ServerName::try_from(host).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         TlsConnector::from(config.clone()).connect(name, stream).await
     }
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
-    let Some(path) = file else {
-        return Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() });
-    };
-    let mut store = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        store.add(certificate).map_err(|source| TlsError::Root { path: path.to_owned(), source })?;
-    }
-    Ok(store)
 }
 
 /// `require`: whoever holds the key of the shown certificate will do. The handshake's signature is still checked.

@@ -10,8 +10,8 @@ mod listen;
 mod pem;
 mod server_tls;
 
-pub use client_tls::{ClientTls, ClientTlsMode};
+pub use client_tls::{ClientCertificate, ClientTls, ClientTlsMode};
 pub use drain::{Drain, DrainHandle, Phase, drain};
 pub use listen::{Admission, BindError, Connection, Limit, Listen, Listener, Permit, dial, tune};
 pub use pem::{KeySource, TlsError};
-pub use server_tls::{ServerTls, ServerTlsConfig, describe};
+pub use server_tls::{ClientCerts, ServerTls, ServerTlsConfig, describe};

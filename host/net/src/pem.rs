@@ -1,7 +1,9 @@
 use std::path::{Path, PathBuf};
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::VerifierBuilderError;
 
 /// Where a private key comes from.
 #[derive(Clone)]
@@ -58,6 +60,14 @@ pub enum TlsError {
         #[source]
         source: rustls::Error,
     },
+    /// rustls does not take the roots for callers' certificates.
+    #[error("{} cannot vouch for callers' certificates", path.display())]
+    ClientRoots {
+        /// The file.
+        path: PathBuf,
+        #[source]
+        source: VerifierBuilderError,
+    },
     /// rustls cannot offer TLS 1.2 and 1.3 with the crypto provider.
     #[error("set up TLS")]
     Provider(#[source] rustls::Error),
@@ -71,6 +81,14 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
         return Err(TlsError::NoCertificate { path: path.to_owned() });
     }
     Ok(found)
+}
+
+pub(crate) fn roots(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(|source| TlsError::Root { path: path.to_owned(), source })?;
+    }
+    Ok(store)
 }
 
 pub(crate) fn private_key(source: &KeySource) -> Result<PrivateKeyDer<'static>, TlsError> {

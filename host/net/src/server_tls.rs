@@ -2,12 +2,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{CommonState, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::pem::{KeySource, TlsError, certificates, private_key};
+use crate::pem::{KeySource, TlsError, certificates, private_key, roots};
 
 /// What a listener shows of itself.
 #[derive(Debug, Clone)]
@@ -18,6 +21,17 @@ pub struct ServerTlsConfig {
     pub key: KeySource,
     /// The protocols to agree on, such as `postgresql`; empty = none is asked for.
     pub alpn: Vec<Vec<u8>>,
+    /// Whose certificates callers show; none = they are not asked for one.
+    pub client_certs: Option<ClientCerts>,
+}
+
+/// Certificates of callers. They keep strangers out; who somebody is, they do not say.
+#[derive(Debug, Clone)]
+pub struct ClientCerts {
+    /// The PEM file with the roots that vouch for them.
+    pub ca: PathBuf,
+    /// Whether a caller without one is turned away. One that no root vouches for is never taken.
+    pub is_required: bool,
 }
 
 /// TLS towards callers: 1.2 and 1.3. Certificates are exchanged without touching sessions under way.
@@ -70,12 +84,21 @@ pub fn describe(connection: &CommonState) -> Arc<str> {
 
 fn load(config: &ServerTlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Provider)?
-        .with_no_client_auth()
-        .with_single_cert(certificates(&config.cert)?, private_key(&config.key)?)
-        .map_err(TlsError::Pair)?;
+        .map_err(TlsError::Provider)?;
+    let builder = match &config.client_certs {
+        Some(asked) => builder.with_client_cert_verifier(verifier(asked, provider)?),
+        None => builder.with_no_client_auth(),
+    };
+    let mut server =
+        builder.with_single_cert(certificates(&config.cert)?, private_key(&config.key)?).map_err(TlsError::Pair)?;
     server.alpn_protocols.clone_from(&config.alpn);
     Ok(Arc::new(server))
+}
+
+fn verifier(asked: &ClientCerts, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(&asked.ca)?), provider);
+    let builder = if asked.is_required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|source| TlsError::ClientRoots { path: asked.ca.clone(), source })
 }

@@ -24,7 +24,7 @@ const NEGOTIATIONS_MAX: usize = 2;
 /// What a new connection wants.
 pub(crate) enum Arrival {
     /// To stop what another connection runs.
-    Cancel { pid: i32, secret: Vec<u8> },
+    Cancel { pid: i32, secret: Vec<u8>, wire: Box<Wire> },
     /// To open a session.
     Startup(Box<Hello>),
 }
@@ -42,6 +42,12 @@ pub(crate) struct Hello {
 impl Hello {
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The database that is asked for, which defaults to the user, or nothing.
+    pub(crate) fn database(&self) -> &str {
+        let named = self.parameter("database").filter(|database| !database.is_empty());
+        named.or_else(|| self.parameter("user")).unwrap_or_default()
     }
 }
 
@@ -106,7 +112,9 @@ pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Re
                 stream.write_all(b"N").await?;
             }
             First::Cancel(cancel) => {
-                return Ok(Arrival::Cancel { pid: cancel.pid, secret: cancel.key.to_vec() });
+                let (pid, secret) = (cancel.pid, cancel.key.to_vec());
+                let wire = Box::new(Wire::new(Socket::Plain(stream)));
+                return Ok(Arrival::Cancel { pid, secret, wire });
             }
             First::Startup(_) if tls.is_some() => {
                 let answer = Answer::new(
@@ -141,7 +149,10 @@ async fn over_tls(stream: TcpStream, tls: &ServerTls, is_direct: bool) -> Result
             let (version, parameters) = (startup.version, owned(&startup.params));
             Ok(Arrival::Startup(Box::new(Hello { wire: wire(stream), version, parameters, tls: Some(facts) })))
         }
-        Ok(Some((First::Cancel(cancel), _))) => Ok(Arrival::Cancel { pid: cancel.pid, secret: cancel.key.to_vec() }),
+        Ok(Some((First::Cancel(cancel), _))) => {
+            let (pid, secret) = (cancel.pid, cancel.key.to_vec());
+            Ok(Arrival::Cancel { pid, secret, wire: Box::new(wire(stream)) })
+        }
         Ok(_) => Err(Rejected::Silent("no startup packet under TLS")),
         Err(error) => {
             let answer = Answer::malformed(error.to_string());

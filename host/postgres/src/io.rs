@@ -34,6 +34,18 @@ pub(crate) enum Socket {
     Local(tokio::io::DuplexStream),
 }
 
+impl Socket {
+    pub(crate) const fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The certificate that the other end showed, in DER.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        let Self::Tls(stream) = self else { return None };
+        stream.get_ref().1.peer_certificates()?.first().map(|certificate| certificate.as_ref())
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
@@ -154,7 +166,7 @@ impl Outbox {
 
 /// One side: its socket, what was read and not yet understood, what is to be written.
 pub(crate) struct Wire {
-    socket: Socket,
+    pub(crate) socket: Socket,
     pub(crate) inbox: BytesMut,
     pub(crate) outbox: Outbox,
     read_bytes: usize,

@@ -1,7 +1,7 @@
 //! The PostgreSQL path: from a caller's first byte to the last row of its answer.
 //!
-//! A connection passes through the files in this order: [`accept`] (negotiation, TLS, startup packet) → [`path`]
-//! (token, subject, the opening's verdict) → [`route`] (target, roles, login) → [`upstream`] (the target's own login)
+//! A connection passes through the files in this order: [`accept`] (negotiation, TLS, startup packet) →
+//! [`identify`] (version, token) → [`path`] (subject, the opening's verdict) → [`route`] (target, roles, login) → [`upstream`] (the target's own login)
 //! → [`session`], which says how a statement goes on from there.
 //!
 //! What it deliberately does not do: it knows no Wasm (only [`grille_policy::Evaluator`]), it parses no SQL (only
@@ -21,6 +21,7 @@ mod filter;
 mod forward;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod identify;
 mod io;
 mod live;
 mod operation;
@@ -41,6 +42,7 @@ mod upstream;
 
 pub use accept::ALPN;
 pub use budget::{Limits, Volume};
+pub use identify::Auth;
 pub use live::{LiveSession, LiveSessions};
 pub use path::{Listener, PostgresPath, Services};
-pub use route::{Login, Recording, Role, Routes, Target};
+pub use route::{Accepts, Login, ReadSecret, Recording, Role, Routes, Target};

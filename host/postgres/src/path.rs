@@ -11,9 +11,7 @@ use grille_mask::detect::Detector;
 use grille_mask::{Context, MaskKey};
 use grille_net::{Admission, Connection, ServerTls};
 use grille_pg_codec::backend::TransactionStatus;
-use grille_pg_codec::frontend::Message;
-use grille_pg_codec::startup::Version;
-use grille_pg_codec::{encode, frame, tag};
+use grille_pg_codec::encode;
 use grille_policy::{Epoch, Evaluator, Fault, Policies, SessionFacts, SessionId, Subject, Verdict};
 use grille_review::Desk;
 use grille_sql::{Catalog, ProtectedSet};
@@ -24,6 +22,7 @@ use crate::accept::{Arrival, Hello, Rejected, accept};
 use crate::budget::{Budget, Hours, Limits};
 use crate::cancel::{CancelKey, CancelKeys};
 use crate::catalog::Catalogs;
+use crate::identify::{Auth, ask_token, refuse_token};
 use crate::live::{LiveSessions, Order, Presence};
 use crate::respond::{Answer, sqlstate};
 use crate::route::{NoRoute, Recording, Route, Routes};
@@ -67,6 +66,8 @@ pub struct Listener {
     pub target: Option<Arc<str>>,
     /// TLS, which is required off loopback.
     pub tls: Option<ServerTls>,
+    /// How callers show their token.
+    pub auth: Auth,
 }
 
 /// The PostgreSQL path.
@@ -118,10 +119,12 @@ impl PostgresPath {
         let login = async {
             let arrival = accept(stream, listener.tls.as_ref()).await?;
             match arrival {
-                Arrival::Cancel { pid, secret } => {
+                Arrival::Cancel { pid, secret, mut wire } => {
                     if let Some(session) = self.cancel_keys.find(pid, &secret) {
                         self.live.order(session, Order::Cancel);
                     }
+                    // The answer is a close, which under TLS has a message of its own: libpq takes any other for an attack.
+                    wire.shutdown().await?;
                     Ok(None)
                 }
                 Arrival::Startup(mut hello) => {
@@ -131,7 +134,7 @@ impl PostgresPath {
                             hello.wire,
                         ));
                     };
-                    match ask_token(&mut hello).await {
+                    match ask_token(&mut hello, &listener.auth, &self.services.verifier).await {
                         Ok(token) => Ok(Some((hello, token, permit))),
                         Err(Rejected::Told(answer, None)) => Err(Rejected::told(answer, hello.wire)),
                         Err(rejected) => Err(rejected),
@@ -148,7 +151,13 @@ impl PostgresPath {
                 return;
             }
         };
-        let opened = self.open(&listener, &peer.to_string(), &hello, &token).await;
+        let opened = match self.identify(&listener, &peer.to_string(), &hello, &token).await {
+            Ok(subject) => self.open(&listener, &peer.to_string(), &hello, subject).await,
+            Err(answer) => {
+                refuse_token(&mut hello, &listener.auth, &self.services.verifier).await;
+                Err(answer)
+            }
+        };
         drop(token);
         permit.authenticated();
         let welcomed = opened.and_then(|opened| {
@@ -164,21 +173,30 @@ impl PostgresPath {
         }
     }
 
-    /// Identity, route, policies, record, upstream login: in this order, and only then is the caller told that it is in.
+    /// Who the token is about.
+    async fn identify(
+        &self,
+        listener: &Listener,
+        peer: &str,
+        hello: &Hello,
+        token: &str,
+    ) -> Result<Arc<Subject>, Answer> {
+        let subject = self.services.verifier.verify(token).await;
+        subject.map(Arc::new).map_err(|denied| {
+            let answer = bad_token(&denied, &listener.auth);
+            self.deny(listener, peer, hello.database(), None, answer, &denied.to_string())
+        })
+    }
+
+    /// Route, policies, record, upstream login: in this order, and only then is the caller told that it is in.
     async fn open(
         self: &Arc<Self>,
         listener: &Listener,
         peer: &str,
         hello: &Hello,
-        token: &str,
+        subject: Arc<Subject>,
     ) -> Result<Box<Opened>, Answer> {
-        let asked = hello.parameter("database").or_else(|| hello.parameter("user")).unwrap_or_default().to_owned();
-        let subject = match self.services.verifier.verify(token).await {
-            Ok(subject) => Arc::new(subject),
-            Err(denied) => {
-                return Err(self.deny(listener, peer, &asked, None, bad_token(&denied), &denied.to_string()));
-            }
-        };
+        let asked = hello.database().to_owned();
         let routes = self.services.routes.load_full();
         let user = hello.parameter("user").unwrap_or_default();
         let route = match routes.find(&subject, &asked, user, listener.target.as_deref()) {
@@ -232,7 +250,7 @@ impl PostgresPath {
         }
         let key = self
             .cancel_keys
-            .mint(facts.id)
+            .mint(facts.id, hello.version)
             .ok_or_else(|| Answer::new(sqlstate::FULL, Fault::Gateway, "no cancel key could be made; try again"))?;
         let lifetime = lifetime(&subject, self.services.verifier.refresh_window(&subject.provider), &route);
         Ok(Box::new(Opened {
@@ -319,52 +337,6 @@ impl ProtectedSets {
     }
 }
 
-/// Asks for the token in the password's place.
-async fn ask_token(hello: &mut Hello) -> Result<String, Rejected> {
-    let wire = &mut hello.wire;
-    if hello.version.major != 3 {
-        let answer = Answer::new(sqlstate::UNSUPPORTED, Fault::Caller, "only protocol version 3 is spoken here");
-        return Err(Rejected::Told(answer, None));
-    }
-    let unknown: Vec<&str> =
-        hello.parameters.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("_pq_.")).collect();
-    if hello.version > Version::V3_0 || !unknown.is_empty() {
-        wire.outbox
-            .put(|out| encode::negotiate_protocol_version(out, Version::V3_0, unknown.iter().copied()))
-            .map_err(|_| Rejected::Silent("protocol options that cannot be named"))?;
-    }
-    wire.outbox
-        .put(encode::authentication_cleartext_password)
-        .map_err(|_| Rejected::Silent("no question could be written"))?;
-    wire.flush().await?;
-    loop {
-        let head = frame::head(&wire.inbox).map_err(|_| no_password())?;
-        if let Some(head) = head {
-            if head.tag != tag::frontend::PASSWORD || head.body_len() > frame::PASSWORD_MAX {
-                return Err(no_password());
-            }
-            if wire.inbox.len() >= head.len {
-                let message = wire.inbox.split_to(head.len);
-                let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
-                let malformed = |_| no_password();
-                let Message::Password(password) = Message::parse(head.tag, body).map_err(malformed)? else {
-                    return Err(no_password());
-                };
-                let text = password.text().map_err(malformed)?;
-                return Ok(String::from_utf8_lossy(text).into_owned());
-            }
-        }
-        if wire.read().await? == 0 {
-            return Err(Rejected::Silent("closed before the token"));
-        }
-    }
-}
-
-fn no_password() -> Rejected {
-    let message = "a password message of at most 65,535 bytes was expected, with an access token as the password";
-    Rejected::Told(Answer::malformed(message), None)
-}
-
 fn facts(
     listener: &Listener,
     peer: &str,
@@ -411,9 +383,12 @@ fn lifetime(subject: &Subject, window: Duration, route: &Route) -> Duration {
     token.min(route.max_session().unwrap_or(SESSION_MAX)).min(SESSION_MAX)
 }
 
-fn bad_token(denied: &Denied) -> Answer {
-    Answer::new(sqlstate::BAD_TOKEN, Fault::Caller, denied.caller_text())
-        .with_hint("give an access token as the password, for example with `grille token` or PGPASSWORD")
+fn bad_token(denied: &Denied, auth: &Auth) -> Answer {
+    let hint = match auth {
+        Auth::Password => "give an access token as the password, for example with `grille token` or PGPASSWORD",
+        Auth::Oauthbearer { .. } => "let the client get a new access token, which libpq 18 does by oauth_issuer",
+    };
+    Answer::new(sqlstate::BAD_TOKEN, Fault::Caller, denied.caller_text()).with_hint(hint)
 }
 
 fn no_route(none: &NoRoute) -> Answer {

@@ -58,8 +58,28 @@ pub enum Recording {
 pub struct Login {
     /// The user.
     pub user: String,
-    /// Reads the password; an error says which reference failed and why.
-    pub password: Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>,
+    /// Reads the password, if there is one; an error says which reference failed and why.
+    pub password: Option<ReadSecret>,
+    /// What the target may ask for.
+    pub accepts: Accepts,
+    /// SCRAM only, and bound to the target's certificate.
+    pub must_bind: bool,
+}
+
+/// Reads a secret as it is now.
+pub type ReadSecret = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// What a target may ask of a login. Whatever is not here ends the login before a secret is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Accepts {
+    /// SCRAM-SHA-256, with or without channel binding.
+    pub scram: bool,
+    /// A salted MD5 hash.
+    pub md5: bool,
+    /// A password in clear text; never outside TLS, except on loopback.
+    pub clear: bool,
+    /// Nothing: the target trusts the connection, or its client certificate.
+    pub nothing: bool,
 }
 
 impl std::fmt::Debug for Login {
@@ -217,8 +237,8 @@ mod tests {
 
     fn routes() -> Routes {
         let target = |name: &str| {
-            let login = Login { user: "app".into(), password: Arc::new(|| Ok("secret".to_owned().into())) };
-            let tls = ClientTls::new(ClientTlsMode::Disable, None, &[]).expect("needs no file");
+            let login = Login { user: "app".into(), password: None, accepts: Accepts::default(), must_bind: false };
+            let tls = ClientTls::new(ClientTlsMode::Disable, None, None, &[]).expect("needs no file");
             Arc::new(Target {
                 name: name.into(),
                 addresses: vec!["127.0.0.1:5432".into()],

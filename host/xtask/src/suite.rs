@@ -41,7 +41,9 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     let python = python::prepare(root)?;
     let grille = target_dir(root)?.join("debug").join("grille");
     say("unit and integration tests");
-    tests(root, "not package(grille-e2e)", &["--exclude", "grille-e2e"], |_| {})?;
+    tests(root, "not package(grille-e2e)", &["--exclude", "grille-e2e"], |command| {
+        command.env("GRILLE_PYTHON", &python);
+    })?;
     say("end to end");
     tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], |command| {
         command.env("GRILLE_BIN", &grille).env("GRILLE_PYTHON", &python);

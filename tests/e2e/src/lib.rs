@@ -41,12 +41,6 @@ pub fn components() -> Result<PathBuf> {
     Ok(dir)
 }
 
-/// A Python with psycopg.
-#[must_use]
-pub fn python() -> PathBuf {
-    env::var_os("GRILLE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
-}
-
 /// What one `grille demo --check` did.
 #[derive(Debug)]
 pub struct Checked {

@@ -90,6 +90,12 @@ pub fn free_address() -> Result<SocketAddr> {
     listener.local_addr().context("read the port")
 }
 
+/// A Python with psycopg, by which real clients of libpq 18 run.
+#[must_use]
+pub fn python() -> PathBuf {
+    std::env::var_os("GRILLE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
+}
+
 /// `GRILLE_BIN`, or the one that cargo built beside this test.
 fn program() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("GRILLE_BIN") {

@@ -10,6 +10,6 @@ mod raw;
 mod world;
 
 pub use chance::Chance;
-pub use gateway::{Gateway, free_address};
+pub use gateway::{Gateway, free_address, python};
 pub use raw::{Raw, Reply};
 pub use world::{CLERK, Caller, OWNER, READER, World};

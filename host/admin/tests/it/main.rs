@@ -258,7 +258,8 @@ async fn over_tls_the_certificate_names_us() {
     let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let config = ServerTlsConfig { cert, key: KeySource::File(key), alpn: vec![b"http/1.1".to_vec()] };
+    let config =
+        ServerTlsConfig { cert, key: KeySource::File(key), alpn: vec![b"http/1.1".to_vec()], client_certs: None };
     let api = start_with(Some(Arc::new(ServerTls::new(config).unwrap()))).await;
     let root = reqwest::Certificate::from_pem(made.cert.pem().as_bytes()).unwrap();
     let client =

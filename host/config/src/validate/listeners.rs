@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use super::{Check, Names};
 use crate::locate::join;
-use crate::{Admin, Auth, Listener, ListenerTls, Protocol, file};
+use crate::{Admin, Auth, CertPair, ClientCerts, Listener, ListenerTls, Protocol, file};
 
 impl Check<'_> {
     pub(super) fn listeners(
@@ -32,16 +32,13 @@ impl Check<'_> {
                     check.report(&join(key, what), format!("{count} is out of range"), hint);
                 }
             }
-            let auth = match listener.auth {
-                None | Some(file::Auth::Password) => Auth::Password,
-                Some(file::Auth::Oauthbearer) => Auth::Oauthbearer,
-            };
+            let auth = check.auth(key, listener.auth, listener.issuer, listener.scope, names);
             Some(Listener {
                 name,
                 protocol: protocol(listener.protocol?),
                 address: address?,
                 tls: tls?,
-                auth,
+                auth: auth?,
                 target: listener.target.map(Into::into),
                 max_connections,
                 max_unauthenticated,
@@ -76,7 +73,54 @@ impl Check<'_> {
         };
         let cert = self.text(&join(&table, "cert"), tls.cert);
         let key = self.secret(&join(&table, "key"), tls.key);
-        Some(Some(ListenerTls { cert: self.path(&cert?), key: key? }))
+        if tls.client_certs.is_some() && tls.client_ca.is_none() {
+            let hint = Some("client_ca = \"roots.pem\"".to_owned());
+            self.report(&join(&table, "client_certs"), "without client_ca nobody could vouch for a certificate", hint);
+        }
+        let client_certs = match tls.client_ca {
+            Some(ca) => Some(ClientCerts {
+                ca: self.text(&join(&table, "client_ca"), Some(ca)).map(|ca| self.path(&ca))?,
+                is_required: tls.client_certs != Some(file::ClientCerts::Optional),
+            }),
+            None => None,
+        };
+        Some(Some(ListenerTls { pair: CertPair { cert: self.path(&cert?), key: key? }, client_certs }))
+    }
+
+    fn auth(
+        &mut self,
+        key: &str,
+        auth: Option<file::Auth>,
+        issuer: Option<String>,
+        scope: Option<String>,
+        names: &Names,
+    ) -> Option<Auth> {
+        if !matches!(auth, Some(file::Auth::Oauthbearer)) {
+            for (what, _) in [("issuer", &issuer), ("scope", &scope)].into_iter().filter(|(_, text)| text.is_some()) {
+                let hint = Some("auth = \"oauthbearer\"".to_owned());
+                self.report(&join(key, what), "only OAUTHBEARER tells callers where their token comes from", hint);
+            }
+            return Some(Auth::Password);
+        }
+        let issuer = match (issuer, names.issuers.as_slice()) {
+            (Some(issuer), _) => {
+                self.reference(&join(key, "issuer"), "issuer", &issuer, &names.issuers);
+                issuer
+            }
+            (None, [only]) => only.clone(),
+            (None, several) => {
+                let hint = several.first().map(|first| format!("issuer = {first:?}"));
+                self.report(&join(key, "auth"), "several issuers, and no `issuer` says where callers are sent", hint);
+                return None;
+            }
+        };
+        let scope = self.text(&join(key, "scope"), Some(scope.unwrap_or_else(|| "openid".to_owned())))?;
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+        if !scope.bytes().all(plain) {
+            let hint = Some("words with blanks between them, such as \"openid groups\"".to_owned());
+            self.report(&join(key, "scope"), "these are no scopes", hint);
+        }
+        Some(Auth::Oauthbearer { issuer: issuer.into(), scope })
     }
 }
 

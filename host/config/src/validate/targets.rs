@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Check, Names, listeners::protocol};
 use crate::locate::join;
-use crate::{Login, Record, Target, TargetTls, TlsMode, UpstreamAddress, file};
+use crate::{Accepts, CertPair, Login, Record, Target, TargetTls, TlsMode, UpstreamAddress, file};
 
 const CATALOG_REFRESH: Duration = Duration::from_secs(5);
 /// Below, the question costs more than what it guards; above, masking goes by a day that is over.
@@ -15,16 +15,17 @@ impl Check<'_> {
         self.each("targets", targets, |check, key, name, target| {
             let addresses = check.upstream(&join(key, "address"), target.address);
             let database = check.text(&join(key, "database"), target.database);
-            let login = target.login.and_then(|login| check.login(&join(key, "login"), login));
+            let tls = check.client_tls(&join(key, "tls"), target.tls);
+            let mode = tls.as_ref().map_or(TlsMode::VerifyFull, |tls| tls.mode);
+            let login = target.login.and_then(|login| check.login(&join(key, "login"), login, mode));
             let mut logins = BTreeMap::new();
             for (role, login) in target.logins {
                 let key = join(&join(key, "logins"), &role);
                 check.reference(&key, "role", &role, &names.roles);
-                if let Some(login) = check.login(&key, login) {
+                if let Some(login) = check.login(&key, login, mode) {
                     logins.insert(role.into(), login);
                 }
             }
-            let tls = check.client_tls(&join(key, "tls"), target.tls);
             let record = match target.record {
                 None | Some(file::Record::Capped) => Record::Capped,
                 Some(file::Record::Full) => Record::Full,
@@ -43,7 +44,7 @@ impl Check<'_> {
                 database: database?,
                 login: login?,
                 logins,
-                tls,
+                tls: tls?,
                 catalog_refresh,
                 record,
             })
@@ -76,22 +77,56 @@ impl Check<'_> {
         addresses
     }
 
-    fn login(&mut self, key: &str, login: file::Login) -> Option<Login> {
+    fn login(&mut self, key: &str, login: file::Login, mode: TlsMode) -> Option<Login> {
         let user = self.text(&join(key, "user"), login.user);
         let wants_password = login.password.is_some();
         let password = self.secret(&join(key, "password"), login.password);
         if wants_password && password.is_none() {
             return None;
         }
-        Some(Login { user: user?, password })
+        let accepts = self.accepts(&join(key, "require_auth"), login.require_auth, wants_password);
+        let must_bind = login.channel_binding == Some(file::ChannelBinding::Require);
+        if must_bind {
+            let key = join(key, "channel_binding");
+            if mode == TlsMode::Disable {
+                self.report(&key, "without TLS there is no certificate that SCRAM could be bound to", None);
+            } else if !accepts.scram {
+                self.report(&key, "only SCRAM binds, and this login does not use it", None);
+            }
+        }
+        Some(Login { user: user?, password, accepts, must_bind })
     }
 
-    fn client_tls(&mut self, key: &str, tls: Option<file::ClientTls>) -> TargetTls {
-        let (mode, root_cert) = match tls {
-            None => (None, None),
-            Some(file::ClientTls::Mode(mode)) => (Some(mode), None),
-            Some(file::ClientTls::Table(table)) => (table.mode, table.root_cert),
+    fn accepts(&mut self, key: &str, asked: Option<Vec<file::UpstreamAuth>>, has_password: bool) -> Accepts {
+        let Some(asked) = asked else {
+            return Accepts { scram: has_password, md5: has_password, clear: false, nothing: !has_password };
         };
+        if asked.is_empty() {
+            let hint = Some("require_auth = [\"scram-sha-256\"]".to_owned());
+            self.report(key, "this list is empty: no login could succeed", hint);
+        }
+        let has = |method| asked.contains(&method);
+        let accepts = Accepts {
+            scram: has(file::UpstreamAuth::ScramSha256),
+            md5: has(file::UpstreamAuth::Md5),
+            clear: has(file::UpstreamAuth::Password),
+            nothing: has(file::UpstreamAuth::None),
+        };
+        if !has_password && (accepts.scram || accepts.md5 || accepts.clear) {
+            let hint = Some("password = { env = \"NAME\" } or { file = \"path\" }".to_owned());
+            self.report(key, "this needs a password, and the login names none", hint);
+        }
+        accepts
+    }
+
+    /// None means that something is wrong.
+    fn client_tls(&mut self, key: &str, tls: Option<file::ClientTls>) -> Option<TargetTls> {
+        let table = match tls {
+            None => file::ClientTlsTable::default(),
+            Some(file::ClientTls::Mode(mode)) => file::ClientTlsTable { mode: Some(mode), ..Default::default() },
+            Some(file::ClientTls::Table(table)) => table,
+        };
+        let file::ClientTlsTable { mode, root_cert, cert, key: private } = table;
         let mode = match mode {
             Some(file::TlsMode::Disable) => TlsMode::Disable,
             Some(file::TlsMode::Require) => TlsMode::Require,
@@ -101,7 +136,23 @@ impl Check<'_> {
             let hint = "mode = \"verify-full\"".to_owned();
             self.report(&join(key, "root_cert"), "without verify-full no root is ever asked for", Some(hint));
         }
-        TargetTls { mode, root_cert: root_cert.map(|path| self.path(&path)) }
+        if cert.is_some() && mode == TlsMode::Disable {
+            self.report(&join(key, "cert"), "without TLS no certificate is ever shown", None);
+        }
+        let pair = match (cert, private) {
+            (None, None) => None,
+            (Some(cert), Some(private)) => {
+                let cert = self.text(&join(key, "cert"), Some(cert));
+                let private = self.secret(&join(key, "key"), Some(private));
+                Some(CertPair { cert: self.path(&cert?), key: private? })
+            }
+            (cert, _) => {
+                let (there, other) = if cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+                self.report(&join(key, there), format!("certificate and key go together: `{other}` is missing"), None);
+                return None;
+            }
+        };
+        Some(TargetTls { mode, root_cert: root_cert.map(|path| self.path(&path)), pair })
     }
 }
 

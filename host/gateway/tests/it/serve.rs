@@ -44,9 +44,9 @@ fn what_makes_no_gateway_is_refused_at_start() {
         (
             good.replace(
                 "\"postgres\", address = \"127.0.0.1:0\"",
-                "\"postgres\", auth = \"oauthbearer\", address = \"127.0.0.1:0\"",
+                "\"postgres\", auth = \"oauthbearer\", issuer = \"nobody\", address = \"127.0.0.1:0\"",
             ),
-            "not built yet",
+            "there is no issuer `nobody`",
         ),
         (good.replace("version = 1", "version = 1\nnonsense = 2"), "grille.toml:2:1 nonsense"),
     ] {
@@ -125,7 +125,7 @@ async fn new_certificates_are_shown_without_a_restart() {
     let address = log.split("listener pg is ready on ").nth(1).unwrap().split(' ').next().unwrap();
     let greets = async || {
         let client =
-            ClientTls::new(ClientTlsMode::VerifyFull, Some(&place.path("root.pem")), &[b"postgresql"]).unwrap();
+            ClientTls::new(ClientTlsMode::VerifyFull, Some(&place.path("root.pem")), None, &[b"postgresql"]).unwrap();
         let stream = dial(address, PATIENCE).await.unwrap();
         client.connect(stream, "127.0.0.1").await.is_ok()
     };

@@ -1,6 +1,7 @@
 use std::process::Command;
 
-use grille_e2e::{Demo, NEW_KEY, python, unexpected};
+use grille_e2e::{Demo, NEW_KEY, unexpected};
+use grille_test_support::python;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
 /// psycopg with server-side prepared statements, text and binary results, a pipeline, COPY, and what is refused.

@@ -4,11 +4,17 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod bearer;
 mod driver;
 mod hostile;
+mod libpq;
 mod limits;
 mod pipeline;
 mod policies;
+mod rogue;
+mod scene;
 mod script;
 mod split;
 mod tls;
+mod upstream;
+mod version;

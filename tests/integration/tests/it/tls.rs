@@ -1,158 +1,157 @@
 //! TLS on both legs, by programs that insist on it: psql in front, PostgreSQL behind.
 
-use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
-use grille_demo::cluster::{Cluster, Options};
-use grille_demo::issuer::{AUDIENCE, Issuer};
-use grille_test_support::{Gateway, free_address};
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use grille_net::{ClientTls, ClientTlsMode};
+use grille_pg_codec::tag::backend as tag;
+use grille_test_support::Raw;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
-/// A gateway whose listener demands TLS, before a server that offers nothing else to the network.
-struct Sealed {
-    _gateway: Gateway,
-    cluster: Cluster,
-    address: SocketAddr,
-    token: String,
-    dir: TempDir,
-    /// Answers the gateway's questions as long as it lives.
-    _issuer: Issuer,
-    _runtime: Runtime,
-}
+use crate::scene::{Ground, Scene, leaf, wait_until};
 
-impl Sealed {
-    /// `trusted` says whether the gateway knows the authority that signed the server's certificate.
-    fn start(trusted: bool) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("grille-tls-").tempdir().context("make a temporary directory")?;
-        let authority = authority()?;
-        let root = write(dir.path(), "root.pem", &authority.pem())?;
-        let stranger = write(dir.path(), "stranger.pem", &self::authority()?.pem())?;
-        let cluster = Cluster::start(&dir.path().join("pg"), &Options::default())?;
-        encrypt(&cluster, &authority)?;
-        cluster.sql("postgres", "CREATE ROLE app LOGIN PASSWORD 'correct horse'")?;
-
-        let (key, cert) = leaf(&authority)?;
-        let (key, cert) = (write(dir.path(), "key.pem", &key)?, write(dir.path(), "cert.pem", &cert)?);
-        let password = write(dir.path(), "password", "correct horse")?;
-        let runtime = Runtime::new().context("start a runtime")?;
-        let issuer = runtime.block_on(Issuer::start())?;
-        let (address, admin) = (free_address()?, free_address()?);
-        let text = format!(
-            r#"version = 1
-identity.test = {{ issuer = "{issuer}", audience = "{AUDIENCE}" }}
-
+/// A gateway whose listener demands TLS, before a server that is asked for TLS. The server's certificate is looked up in
+/// `upstream_root`; `more` is said about the listener's TLS.
+fn sealed(upstream_root: &str, more: &str) -> Result<Scene> {
+    let ground = Ground::new()?;
+    ground.encrypt(&[])?;
+    ground.cluster.sql("postgres", "CREATE ROLE app LOGIN PASSWORD 'correct horse'")?;
+    let password = ground.write("password", "correct horse")?;
+    show(&ground, &ground.papers.issue("localhost")?)?;
+    let listener = format!(
+        r#"
 [listeners.pg]
 protocol = "postgres"
 address = "{address}"
-tls = {{ cert = {cert:?}, key = {{ file = {key:?} }} }}
-
-[targets.work]
-protocol = "postgres"
-address = "localhost:{port}"
-database = "postgres"
-login = {{ user = "app", password = {{ file = {password:?} }} }}
-tls = {{ mode = "verify-full", root_cert = {upstream_root:?} }}
-
-[roles.owner]
-groups = ["dbas"]
-targets = ["work"]
-relations = ["*"]
-
-[ledger]
-path = {ledger:?}
-
-[admin]
-address = "{admin}"
+tls = {{ cert = {cert:?}, key = {{ file = {key:?} }}{more} }}
 "#,
-            issuer = issuer.url(),
-            port = cluster.address().port(),
-            upstream_root = if trusted { &root } else { &stranger },
-            ledger = dir.path().join("ledger"),
-        );
-        let config = dir.path().join("grille.toml");
-        fs::write(&config, text).context("write grille.toml")?;
-        let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
-        let token = issuer.token("dba")?;
-        Ok(Self { _gateway: gateway, cluster, address, token, dir, _issuer: issuer, _runtime: runtime })
-    }
+        address = ground.address,
+        cert = ground.path("cert.pem"),
+        key = ground.path("key.pem"),
+        more = more.replace("ROOT", &ground.path("root.pem").display().to_string()),
+    );
+    let address = format!("\"localhost:{}\"", ground.cluster.address().port());
+    let target = format!(
+        "login = {{ user = \"app\", password = {{ file = {password:?} }} }}\n\
+         tls = {{ mode = \"verify-full\", root_cert = {:?} }}",
+        ground.path(upstream_root),
+    );
+    ground.serve(&format!("{listener}{}", Ground::target("work", &address, &target)))
+}
 
-    fn psql(&self, sslmode: &str, text: &str) -> Result<Output> {
-        let root = self.dir.path().join("root.pem");
-        let dsn = format!(
-            "host=localhost hostaddr=127.0.0.1 port={} dbname=work user=owner sslmode={sslmode} sslrootcert={}",
-            self.address.port(),
-            root.display()
-        );
-        let mut psql = std::process::Command::new(self.cluster.binaries().psql());
-        psql.env("PGPASSWORD", &self.token).args(["-X", "-A", "-t", "-c", text, &dsn]);
-        psql.output().context("run psql")
-    }
+/// Puts another pair in the listener's files, the key first.
+fn show(ground: &Ground, (key, cert): &(String, String)) -> Result<()> {
+    ground.write("key.pem", key)?;
+    ground.write("cert.pem", cert).map(drop)
+}
+
+fn psql(scene: &Scene, settings: &str, text: &str) -> Result<Output> {
+    let dsn = format!(
+        "host=localhost hostaddr=127.0.0.1 port={} dbname=work user=owner {settings}",
+        scene.ground.address.port(),
+    );
+    let mut psql = Command::new(scene.ground.cluster.binaries().psql());
+    psql.env("PGPASSWORD", scene.token()).args(["-X", "-A", "-t", "-c", text, &dsn]);
+    psql.output().context("run psql")
+}
+
+/// As psql insists on it, by one of the authorities.
+fn verified(scene: &Scene, root: &str) -> String {
+    format!("sslmode=verify-full sslrootcert={}", scene.ground.path(root).display())
+}
+
+fn failed(output: &Output) -> String {
+    assert!(!output.status.success(), "psql got in");
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
 fn both_legs_are_encrypted_and_verified() -> Result<()> {
-    let sealed = Sealed::start(true)?;
+    let scene = sealed("root.pem", "")?;
     let asked = "SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-    let answer = sealed.psql("verify-full", asked)?;
+    let answer = psql(&scene, &verified(&scene, "root.pem"), asked)?;
     let (said, failed) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
     assert_eq!(said.trim(), "t|TLSv1.3", "the server's view of the upstream leg; psql said {failed}");
-    Ok(())
-}
 
-#[test]
-fn a_caller_without_tls_is_told_before_it_is_asked_for_a_token() -> Result<()> {
-    let sealed = Sealed::start(true)?;
-    let answer = sealed.psql("disable", "SELECT 1")?;
-    let failed = String::from_utf8_lossy(&answer.stderr);
-    assert!(!answer.status.success() && failed.contains("over TLS only"), "{failed}");
+    let failed = self::failed(&psql(&scene, "sslmode=disable", "SELECT 1")?);
+    assert!(failed.contains("over TLS only"), "before it is asked for a token: {failed}");
+    let failed = self::failed(&psql(&scene, &verified(&scene, "stranger.pem"), "SELECT 1")?);
+    assert!(failed.contains("certificate"), "{failed}");
     Ok(())
 }
 
 #[test]
 fn a_target_that_nobody_vouches_for_is_refused() -> Result<()> {
-    let sealed = Sealed::start(false)?;
-    let answer = sealed.psql("verify-full", "SELECT 1")?;
-    let failed = String::from_utf8_lossy(&answer.stderr);
-    assert!(!answer.status.success() && failed.contains("cannot be reached"), "{failed}");
+    let scene = sealed("stranger.pem", "")?;
+    let failed = failed(&psql(&scene, &verified(&scene, "root.pem"), "SELECT 1")?);
+    assert!(failed.contains("cannot be reached"), "{failed}");
     Ok(())
 }
 
-type Authority = rcgen::CertifiedIssuer<'static, rcgen::KeyPair>;
-
-fn authority() -> Result<Authority> {
-    let mut params = rcgen::CertificateParams::new(Vec::new())?;
-    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    Ok(rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate()?)?)
-}
-
-/// Key and certificate for `localhost`.
-fn leaf(authority: &Authority) -> Result<(String, String)> {
-    let key = rcgen::KeyPair::generate()?;
-    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?;
-    // A name of its own: OpenSSL takes a certificate that is named like its issuer for self-signed.
-    params.distinguished_name.push(rcgen::DnType::CommonName, "localhost");
-    let cert = params.signed_by(&key, authority)?;
-    Ok((key.serialize_pem(), cert.pem()))
-}
-
-fn write(dir: &Path, name: &str, text: &str) -> Result<String> {
-    let path = dir.join(name);
-    fs::write(&path, text).with_context(|| format!("write {name}"))?;
-    Ok(path.display().to_string())
-}
-
-/// Has the server speak TLS. It writes the files itself, because it insists on owning its key.
-fn encrypt(cluster: &Cluster, authority: &Authority) -> Result<()> {
-    let (key, cert) = leaf(authority)?;
-    for (name, pem) in [("server.key", key), ("server.crt", cert)] {
-        let lines = format!("(SELECT unnest(string_to_array('{}', E'\\n')))", pem.trim_end());
-        cluster.sql("postgres", &format!("COPY {lines} TO PROGRAM 'umask 077 && cat > {name}'"))?;
+#[test]
+fn callers_show_certificates_where_the_listener_asks_for_them() -> Result<()> {
+    for (more, without_one) in
+        [(", client_ca = \"ROOT\"", false), (", client_ca = \"ROOT\", client_certs = \"optional\"", true)]
+    {
+        let scene = sealed("root.pem", more)?;
+        let papers = &scene.ground.papers;
+        let mut outcomes = Vec::new();
+        for (name, pair) in [("ours", papers.issue("owner")?), ("strange", leaf(&papers.stranger, "owner")?)] {
+            let key = scene.ground.write(&format!("{name}.key"), &pair.0)?;
+            let cert = scene.ground.write(&format!("{name}.pem"), &pair.1)?;
+            let settings = format!("{} sslcert={cert} sslkey={key}", verified(&scene, "root.pem"));
+            outcomes.push(psql(&scene, &settings, "SELECT 1")?.status.success());
+        }
+        outcomes.push(psql(&scene, &verified(&scene, "root.pem"), "SELECT 1")?.status.success());
+        assert_eq!(outcomes, [true, false, without_one], "ours, a stranger's, none{more}");
+        // The certificate is nobody's identity: without a token it opens nothing.
+        let ours = ["key", "pem"].map(|ending| scene.ground.path(&format!("ours.{ending}")).display().to_string());
+        let settings = format!("{} sslcert={} sslkey={} password=x", verified(&scene, "root.pem"), ours[1], ours[0]);
+        assert!(failed(&psql(&scene, &settings, "SELECT 1")?).contains("token"), "a certificate is no token");
     }
-    cluster.sql("postgres", "ALTER SYSTEM SET ssl = on")?;
-    cluster.sql("postgres", "SELECT pg_reload_conf()")?;
+    Ok(())
+}
+
+#[test]
+fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() -> Result<()> {
+    let scene = sealed("root.pem", "")?;
+    let trusts =
+        |root: &str| psql(&scene, &verified(&scene, root), "SELECT 1").is_ok_and(|output| output.status.success());
+    assert!(trusts("root.pem") && !trusts("stranger.pem"));
+    show(&scene.ground, &leaf(&scene.ground.papers.stranger, "localhost")?)?;
+    wait_until("the new certificate is shown", || trusts("stranger.pem"));
+    assert!(!trusts("root.pem"));
+    scene.ground.write("key.pem", "no key at all")?;
+    wait_until("the log says that the key is broken", || {
+        let said = scene.gateway.said();
+        said.contains("reload refused") && said.contains("key.pem")
+    });
+    assert!(trusts("stranger.pem"), "the last good pair stays");
+    Ok(())
+}
+
+#[test]
+fn tls_without_a_request_needs_the_protocols_name() -> Result<()> {
+    let scene = sealed("root.pem", "")?;
+    let hello = Raw::hello("owner", "work", &scene.token())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let answer = |alpn: &[&[u8]]| -> Result<Vec<u8>> {
+        let tls = ClientTls::new(ClientTlsMode::VerifyFull, Some(&scene.ground.path("root.pem")), None, alpn)?;
+        runtime.block_on(async {
+            let stream = TcpStream::connect(scene.ground.address).await?;
+            let mut stream = tls.connect(stream, "localhost").await?;
+            stream.write_all(&hello).await?;
+            let mut first = vec![0];
+            let count = stream.read(&mut first).await?;
+            first.truncate(count);
+            Ok(first)
+        })
+    };
+    assert_eq!(answer(&[b"postgresql"])?, [tag::AUTHENTICATION]);
+    for other in [&[][..], &[b"http/1.1".as_slice()]] {
+        let answer = answer(other);
+        assert!(!matches!(&answer, Ok(bytes) if !bytes.is_empty()), "{answer:?}");
+    }
     Ok(())
 }
