@@ -18,8 +18,6 @@ use crate::respond::{Answer, sqlstate};
 
 /// The protocol that ALPN must name when TLS comes without an SSLRequest (PostgreSQL 17).
 pub const ALPN: &[u8] = b"postgresql";
-/// SSLRequest and GSSENCRequest may each come once.
-const NEGOTIATIONS_MAX: usize = 2;
 
 /// What a new connection wants.
 pub(crate) enum Arrival {
@@ -77,14 +75,17 @@ impl std::fmt::Debug for Wire {
 }
 
 pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Result<Arrival, Rejected> {
-    for _ in 0..=NEGOTIATIONS_MAX {
+    // Each may come once, in either order: so this goes round three times at most.
+    let (mut has_asked_tls, mut has_asked_gss) = (false, false);
+    loop {
         let mut peeked = [0];
         if stream.peek(&mut peeked).await? == 0 {
             return Err(Rejected::Silent("closed before the first byte"));
         }
         if matches!(first_packet(&peeked), Ok(Some((First::DirectTls, _)))) {
             return match tls {
-                Some(tls) => over_tls(stream, tls, true).await,
+                Some(tls) if !has_asked_gss => over_tls(stream, tls, true).await,
+                Some(_) => Err(Rejected::Silent("TLS after another question")),
                 None => Err(Rejected::Silent("TLS where none is configured")),
             };
         }
@@ -95,7 +96,8 @@ pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Re
             Err(error) => return Err(told(&error, stream)),
         };
         match first {
-            First::Ssl => {
+            First::Ssl if !has_asked_tls => {
+                has_asked_tls = true;
                 if has_more(&stream)? {
                     return Err(Rejected::Silent("bytes between SSLRequest and its answer"));
                 }
@@ -105,11 +107,15 @@ pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Re
                 }
                 stream.write_all(b"N").await?;
             }
-            First::GssEncryption => {
+            First::GssEncryption if !has_asked_gss => {
+                has_asked_gss = true;
                 if has_more(&stream)? {
                     return Err(Rejected::Silent("bytes between GSSENCRequest and its answer"));
                 }
                 stream.write_all(b"N").await?;
+            }
+            First::Ssl | First::GssEncryption => {
+                return Err(Rejected::Silent("SSLRequest or GSSENCRequest twice"));
             }
             First::Cancel(cancel) => {
                 let (pid, secret) = (cancel.pid, cancel.key.to_vec());
@@ -132,7 +138,6 @@ pub(crate) async fn accept(mut stream: TcpStream, tls: Option<&ServerTls>) -> Re
             First::DirectTls => return Err(Rejected::Silent("TLS where a packet was expected")),
         }
     }
-    Err(Rejected::Silent("more than one SSLRequest or GSSENCRequest"))
 }
 
 async fn over_tls(stream: TcpStream, tls: &ServerTls, is_direct: bool) -> Result<Arrival, Rejected> {

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::{
-    Raw,
+    Raw, Reply,
     gateway::{Gateway, free_address},
 };
 
@@ -156,6 +156,16 @@ address = "{admin}"
     pub fn direct(&self) -> Raw {
         Raw::login(self.cluster.address(), DIRECT, TARGET, LOGIN_PASSWORD)
             .unwrap_or_else(|error| panic!("no direct session: {error:#}"))
+    }
+
+    /// What the server greets such a session with.
+    pub fn direct_greeting(&self) -> Vec<Reply> {
+        let greeting = || {
+            let mut raw = Raw::connect(self.cluster.address())?;
+            raw.send(&Raw::hello(DIRECT, TARGET, LOGIN_PASSWORD)?)?;
+            raw.until_ready()
+        };
+        greeting().unwrap_or_else(|error| panic!("no direct session: {error:#}"))
     }
 
     /// A session must still open and answer.

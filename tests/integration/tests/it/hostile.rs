@@ -10,9 +10,11 @@ use std::{
 
 use bytes::BytesMut;
 use grille_pg_codec::{encode, tag::frontend as tag};
-use grille_test_support::{Chance, OWNER, Raw, World};
+use grille_test_support::{Chance, OWNER, Raw, Reply, World};
 
+use crate::cancel::{cancel, cancelled};
 use crate::script::tags;
+use crate::version::{LOGIN, greeted, key};
 
 /// Connections of random bytes, and the seed that repeats them.
 const CONNECTIONS: u64 = 3000;
@@ -103,15 +105,22 @@ fn nothing_is_read_as_if_it_came_through_tls() {
         let answer = answer_to(&world, &stuffed);
         assert!(!answer.contains(&b'R'), "{name} with bytes behind it got {}", answer.escape_ascii());
     }
-    let twice = {
+    for (codes, answers) in [
+        (&[SSL, GSSENC, STARTUP][..], "NNR"),
+        (&[GSSENC, SSL, STARTUP], "NNR"),
+        (&[SSL, SSL], "N"),
+        (&[GSSENC, GSSENC], "N"),
+        (&[SSL, GSSENC, SSL], "NN"),
+    ] {
         let mut raw = Raw::connect(world.address).unwrap();
-        raw.send(&packet(SSL, &[])).unwrap();
-        thread::sleep(Duration::from_millis(20));
-        raw.send(&packet(SSL, &[])).ok();
-        raw.finish();
-        raw.until_closed().unwrap()
-    };
-    assert!(twice.len() <= 2, "{}", twice.escape_ascii());
+        let mut said = String::new();
+        for code in codes {
+            let rest: &[u8] = if *code == STARTUP { b"user\0anybody\0\0" } else { b"" };
+            raw.send(&packet(*code, rest)).unwrap();
+            said.extend(raw.byte().unwrap().map(char::from));
+        }
+        assert_eq!(said, answers, "each once, in either order: {codes:?}");
+    }
     let hello = b"\x16\x03\x01\0\xc8\x01\0\0\xc4\x03\x03".iter().chain(&[7; 189]).copied().collect::<Vec<_>>();
     let answer = answer_to(&world, &hello);
     assert!(!answer.contains(&b'R'), "a ClientHello got {}", answer.escape_ascii());
@@ -266,6 +275,39 @@ fn the_silent_do_not_stay_and_do_not_block_others() {
         }
     }
     sockets_come_back(&world, before);
+    world.serves();
+}
+
+#[test]
+fn a_full_listener_says_so_and_still_takes_cancels() {
+    let narrow = grille_test_support::free_address().unwrap();
+    let world = World::with(&format!(
+        "[listeners.narrow]\nprotocol = \"postgres\"\naddress = \"{narrow}\"\nmax_connections = 1\n"
+    ));
+    let (mut first, greeting) = greeted(narrow, 2, LOGIN, &world.token(OWNER));
+    let (pid, key) = key(&greeting);
+    let error = Raw::login(narrow, "owner", "work", "nothing that is looked at").unwrap_err().to_string();
+    assert!(error.contains("too many connections"), "{error}");
+    let replies = cancelled(&mut first, "SELECT pg_sleep(600)", || cancel(narrow, pid, &key));
+    assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"));
+    first.finish();
+    first.until_closed().unwrap();
+    let deadline = tokio::time::Instant::now() + LOGIN_DEADLINE;
+    while Raw::login(narrow, "owner", "work", &world.token(OWNER)).is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the place comes back");
+    }
+}
+
+#[test]
+fn a_token_of_64_kib_is_read_and_nobody_writes_it_down() {
+    let world = World::shared();
+    let token = "grille-secret.".repeat(65_534 / 14);
+    let mut raw = Raw::connect(world.address).unwrap();
+    raw.send(&Raw::hello("owner", "work", &token).unwrap()).unwrap();
+    let replies = raw.until_ready().unwrap();
+    let error = replies.last().unwrap();
+    assert_eq!(error.sqlstate().as_deref(), Some("28P01"), "it was read as a token: {error:?}");
+    assert!(!format!("{error:?}").contains("grille-secret") && !world.said().contains("grille-secret"));
     world.serves();
 }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bearer;
+mod cancel;
 mod driver;
 mod hostile;
 mod libpq;

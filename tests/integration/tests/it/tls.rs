@@ -3,7 +3,9 @@
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
+use bytes::BytesMut;
 use grille_net::{ClientTls, ClientTlsMode};
+use grille_pg_codec::encode;
 use grille_pg_codec::tag::backend as tag;
 use grille_test_support::Raw;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -128,6 +130,30 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_broken_one_is_not() -> Res
         said.contains("reload refused") && said.contains("key.pem")
     });
     assert!(trusts("stranger.pem"), "the last good pair stays");
+    Ok(())
+}
+
+#[test]
+fn what_comes_around_the_handshake_is_not_taken_for_its_contents() -> Result<()> {
+    let scene = sealed("root.pem", "")?;
+    let mut request = BytesMut::new();
+    encode::ssl_request(&mut request);
+    let mut raw = Raw::connect(scene.ground.address)?;
+    raw.send(&[&request[..], &Raw::hello("owner", "work", &scene.token())?].concat())?;
+    assert_eq!(raw.until_closed()?, b"", "no S for who says more than it asked");
+
+    // Inside TLS there is nothing left to negotiate.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let tls = ClientTls::new(ClientTlsMode::Require, None, None, &[b"postgresql"])?;
+    let answer = runtime.block_on(async {
+        let mut stream = tls.connect(TcpStream::connect(scene.ground.address).await?, "localhost").await?;
+        stream.write_all(&request).await?;
+        let mut answer = Vec::new();
+        // However it ends, nothing may have been said.
+        stream.read_to_end(&mut answer).await.ok();
+        anyhow::Ok(answer)
+    })?;
+    assert_eq!(answer, b"");
     Ok(())
 }
 

@@ -117,31 +117,3 @@ fn a_password_is_read_again_at_each_login() -> Result<()> {
     scene.refuses("app", "cannot be read");
     Ok(())
 }
-
-#[test]
-fn what_the_server_reports_of_itself_reaches_the_caller_as_it_is() -> Result<()> {
-    use grille_pg_codec::backend::Message;
-    use grille_test_support::{OWNER, Raw, World};
-    let world = World::shared();
-    let reports = |bytes: Vec<u8>, address| -> Result<Vec<(String, String)>> {
-        let mut raw = Raw::connect(address)?;
-        raw.send(&bytes)?;
-        let mut found = Vec::new();
-        for reply in raw.until_ready()? {
-            if let Message::ParameterStatus(status) = reply.message() {
-                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                found.push((text(status.name), text(status.value)));
-            }
-        }
-        Ok(found)
-    };
-    let through = reports(world.hello(OWNER), world.address)?;
-    let mut direct = world.direct();
-    for (name, value) in through.iter().filter(|(name, _)| name != "session_authorization") {
-        assert_eq!(&direct.value(&format!("SHOW {name}"))?, value, "{name}");
-    }
-    for name in ["server_version", "standard_conforming_strings", "client_encoding", "TimeZone", "in_hot_standby"] {
-        assert!(through.iter().any(|(known, _)| known == name), "{name} is missing: {through:?}");
-    }
-    Ok(())
-}

@@ -1,4 +1,7 @@
-//! Versions of the protocol, and what hangs on them: the negotiation's answer and the length of cancel keys.
+//! Versions of the protocol, and what hangs on them: the negotiation's answer and the length of cancel keys. And what the
+//! server says when it greets.
+
+use std::net::SocketAddr;
 
 use bytes::BytesMut;
 use grille_pg_codec::backend::Message;
@@ -7,13 +10,15 @@ use grille_pg_codec::startup::Version;
 use grille_pg_codec::tag::backend as tag;
 use grille_test_support::{OWNER, Raw, Reply, World};
 
-/// A session that asked for this version and these options, and what it was greeted with.
-fn greeted(world: &World, minor: u16, options: &[(&str, &str)]) -> (Raw, Vec<Reply>) {
+/// What everybody here asks for.
+pub(crate) const LOGIN: &[(&str, &str)] = &[("user", "owner"), ("database", "work")];
+
+/// A session that asked for this version by these parameters, and what it was greeted with.
+pub(crate) fn greeted(address: SocketAddr, minor: u16, login: &[(&str, &str)], token: &str) -> (Raw, Vec<Reply>) {
     let mut out = BytesMut::new();
-    let parameters = [("user", "owner"), ("database", "work")].into_iter().chain(options.iter().copied());
-    encode::startup(&mut out, Version { major: 3, minor }, parameters).unwrap();
-    encode::password(&mut out, world.token(OWNER).as_bytes()).unwrap();
-    let mut raw = Raw::connect(world.address).unwrap();
+    encode::startup(&mut out, Version { major: 3, minor }, login.iter().copied()).unwrap();
+    encode::password(&mut out, token.as_bytes()).unwrap();
+    let mut raw = Raw::connect(address).unwrap();
     raw.send(&out).unwrap();
     let greeting = raw.until_ready().unwrap();
     (raw, greeting)
@@ -32,7 +37,8 @@ fn negotiated(greeting: &[Reply]) -> Option<(u32, Vec<String>)> {
     })
 }
 
-fn key(greeting: &[Reply]) -> (i32, Vec<u8>) {
+/// What cancels the session.
+pub(crate) fn key(greeting: &[Reply]) -> (i32, Vec<u8>) {
     let found = greeting.iter().find_map(|reply| match reply.message() {
         Message::BackendKeyData(data) => Some((data.pid, data.key.to_vec())),
         _ => None,
@@ -57,56 +63,47 @@ fn versions_and_options_are_negotiated_as_postgresql_18_does() {
         (0, unknown, Some((0x0003_0000, both())), 4),
     ];
     for (minor, options, answer, key_bytes) in cases {
-        let (mut session, greeting) = greeted(&world, minor, options);
+        let (mut session, greeting) = greeted(world.address, minor, &[LOGIN, options].concat(), &world.token(OWNER));
+        let (pid, key) = key(&greeting);
         assert_eq!(negotiated(&greeting), answer, "3.{minor} with {options:?}");
-        assert_eq!(key(&greeting).1.len(), key_bytes, "3.{minor}");
-        assert_eq!(session.value("SELECT 1").unwrap(), "1", "3.{minor}");
+        assert_eq!(key.len(), key_bytes, "3.{minor}");
+        assert_ne!(
+            session.value("SELECT pg_backend_pid()").unwrap(),
+            pid.to_string(),
+            "the server's own stays with us"
+        );
         let first = greeting.first().unwrap().tag;
         assert!(answer.is_none() || first == tag::NEGOTIATE_PROTOCOL_VERSION, "before anything else is asked");
     }
 }
 
 #[test]
-fn a_key_of_either_length_cancels_and_nothing_else_does() {
+fn the_database_defaults_to_the_user() {
     let world = World::shared();
-    for minor in [0, 2] {
-        let (mut session, greeting) = greeted(&world, minor, &[]);
-        let (pid, key) = key(&greeting);
-        let cancel = |pid: i32, key: &[u8]| {
-            let mut out = BytesMut::new();
-            encode::cancel_request(&mut out, pid, key).unwrap();
-            let mut raw = Raw::connect(world.address).unwrap();
-            raw.send(&out).unwrap();
-            assert_eq!(raw.until_closed().unwrap(), b"", "the answer is a close");
-        };
-        let mut out = BytesMut::new();
-        encode::query(&mut out, b"SELECT pg_sleep(1)::text || 'x'").unwrap();
-        session.send(&out).unwrap();
-        let mut wrong = key.clone();
-        wrong[0] ^= 1;
-        for (pid, key) in
-            [(pid, wrong.as_slice()), (pid ^ 1, &key), (pid, &[&key[..], &[0]].concat()), (pid, &[0; 256])]
-        {
-            cancel(pid, key);
-        }
-        let replies = session.until_ready().unwrap();
-        assert!(replies.iter().all(|reply| reply.sqlstate().is_none()), "3.{minor}: {replies:?}");
-
-        out.clear();
-        encode::query(&mut out, b"SELECT pg_sleep(600)").unwrap();
-        session.send(&out).unwrap();
-        std::thread::scope(|scope| {
-            let (done, is_done) = std::sync::mpsc::channel::<()>();
-            // A cancel that comes before the statement does nothing, so it is sent until it hits.
-            scope.spawn(move || {
-                while is_done.recv_timeout(std::time::Duration::from_millis(200)).is_err() {
-                    cancel(pid, &key);
-                }
-            });
-            let replies = session.until_ready().unwrap();
-            done.send(()).unwrap();
-            assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"), "3.{minor}");
-        });
-        assert_eq!(session.value("SELECT 'next'").unwrap(), "next", "the next statement is not hit");
+    for login in [&[("user", "work")][..], &[("user", "work"), ("database", "")]] {
+        let (mut session, _) = greeted(world.address, 0, login, &world.token(OWNER));
+        assert_eq!(session.value("SELECT current_database()").unwrap(), "work", "{login:?}");
     }
+}
+
+#[test]
+fn what_the_server_reports_of_itself_reaches_the_caller_as_it_is() {
+    let world = World::shared();
+    let reports = |greeting: Vec<Reply>| -> Vec<(String, String)> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let statuses = greeting.iter().filter_map(|reply| match reply.message() {
+            Message::ParameterStatus(status) => Some((text(status.name), text(status.value))),
+            _ => None,
+        });
+        // The one thing that differs is whom the login is for.
+        statuses.filter(|(name, _)| name != "session_authorization").collect()
+    };
+    let (mut session, greeting) = greeted(world.address, 0, LOGIN, &world.token(OWNER));
+    let through = reports(greeting);
+    assert_eq!(through, reports(world.direct_greeting()), "in its order");
+    for name in ["server_version", "standard_conforming_strings", "client_encoding", "TimeZone", "in_hot_standby"] {
+        assert!(through.iter().any(|(known, _)| known == name), "{name} is missing: {through:?}");
+    }
+    let later = reports(session.query("SET TimeZone = 'Asia/Tokyo'").unwrap());
+    assert_eq!(later, [("TimeZone".to_owned(), "Asia/Tokyo".to_owned())], "and what changes later");
 }
