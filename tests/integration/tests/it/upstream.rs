@@ -3,7 +3,7 @@
 use anyhow::Result;
 use grille_test_support::free_address;
 
-use crate::scene::{Ground, Scene};
+use crate::scene::{Ground, Scene, leaf, wait_until};
 
 const LISTENER: &str = "\n[listeners.pg]\nprotocol = \"postgres\"\naddress = ";
 
@@ -115,5 +115,22 @@ fn a_password_is_read_again_at_each_login() -> Result<()> {
     assert_eq!(before.value("SELECT current_user")?, "app", "a session under way needs no password");
     std::fs::remove_file(scene.ground.path("password"))?;
     scene.refuses("app", "cannot be read");
+    Ok(())
+}
+
+#[test]
+fn a_new_certificate_of_ours_is_shown_without_a_restart() -> Result<()> {
+    let scene = scene()?;
+    let ground = &scene.ground;
+    let show = |(key, cert): (String, String)| -> Result<()> {
+        ground.write("app.key", &key)?;
+        ground.write("app.pem", &cert).map(drop)
+    };
+    let mut before = scene.login("certified").expect("our certificate");
+    show(leaf(&ground.papers.stranger, "certified")?)?;
+    wait_until("the server is shown a stranger's certificate", || scene.login("certified").is_err());
+    show(ground.papers.issue("certified")?)?;
+    wait_until("the server is shown ours again", || scene.login("certified").is_ok());
+    assert_eq!(before.value("SELECT current_user")?, "certified", "a session under way keeps its connection");
     Ok(())
 }
