@@ -10,6 +10,7 @@ mod bench;
 mod components;
 mod demo;
 mod fuzz;
+mod npm;
 mod python;
 mod shell;
 mod suite;

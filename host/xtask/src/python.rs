@@ -8,22 +8,23 @@ use anyhow::{Context, Result};
 
 use crate::shell::{read, run, say, target_dir};
 
-/// Bundles its own libpq, so that it speaks protocol 3.2 whatever the system has.
-const PINNED: &str = "psycopg[binary]==3.3.9";
+/// psycopg bundles its own libpq, so that it speaks protocol 3.2 whatever the system has.
+const PINNED: [&str; 3] = ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9"];
 
 /// Makes the environment once and returns its interpreter.
 pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {
     let venv = target_dir(root)?.join("venv");
     let python = venv.join("bin").join("python");
     let mark = venv.join("installed");
-    if fs::read_to_string(&mark).is_ok_and(|what| what == PINNED) && python.exists() {
+    let wanted = PINNED.join(" ");
+    if fs::read_to_string(&mark).is_ok_and(|what| what == wanted) && python.exists() {
         return Ok(python);
     }
-    say(&format!("{PINNED} into {}", venv.display()));
+    say(&format!("{wanted} into {}", venv.display()));
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))
         .context("make a virtual environment (Debian: apt-get install python3-venv)")?;
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PINNED]))?;
-    read(Command::new(&python).args(["-c", "import psycopg"]))?;
-    fs::write(&mark, PINNED).with_context(|| format!("write {}", mark.display()))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PINNED))?;
+    read(Command::new(&python).args(["-c", "import asyncpg, psycopg, sqlalchemy"]))?;
+    fs::write(&mark, wanted).with_context(|| format!("write {}", mark.display()))?;
     Ok(python)
 }

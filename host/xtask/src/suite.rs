@@ -4,19 +4,23 @@
 //! costs half of a release build (the parsers and Cranelift are optimised in it anyway). `--workspace --all-targets`
 //! everywhere keeps cargo's features the same from step to step, so that nothing is built twice.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::{env, iter};
 
 use anyhow::{Context, Result, ensure};
 
 use crate::shell::{cargo, on_path, read, run as run_command, say, target_dir};
-use crate::{components, fuzz, python, system, tidy};
+use crate::{components, fuzz, npm, python, system, tidy};
 
 /// Workspaces of their own: guests and their SDK.
 const GUEST_WORKSPACES: [&str; 3] = ["plugins", "sdk/rust", "examples/hello/rust"];
 /// Time for each fuzz target: enough to repeat what is known and to notice a parser that broke. Long runs are a person's
 /// or a night's choice.
 const FUZZ_SECONDS: u64 = 10;
+/// What runs once more in front of another major version of PostgreSQL; what strangers send never reaches a server.
+const WITH_SECOND: &str = "package(grille-integration) and not test(hostile::)";
 
 pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     system::prepare(if quick { &system::QUICK } else { &system::TEST }, yes)?;
@@ -38,15 +42,22 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     say("build");
     run_command(cargo(root).args(["build", "--locked", "--workspace", "--all-targets"]))?;
 
-    let python = python::prepare(root)?;
+    let (python, modules, second) = (python::prepare(root)?, npm::drivers(root)?, npm::server(root)?);
     let grille = target_dir(root)?.join("debug").join("grille");
     say("unit and integration tests");
     tests(root, "not package(grille-e2e)", &["--exclude", "grille-e2e"], |command| {
         command.env("GRILLE_PYTHON", &python);
     })?;
+    say("integration tests with the second server");
+    let with_second = on_path_first(&second)?;
+    tests(root, WITH_SECOND, &["--package", "grille-integration"], |command| {
+        command.env("GRILLE_PYTHON", &python);
+        command.env("PATH", &with_second).env("GRILLE_POSTGRES_MAJOR", "18");
+    })?;
     say("end to end");
     tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], |command| {
         command.env("GRILLE_BIN", &grille).env("GRILLE_PYTHON", &python);
+        command.env("GRILLE_NODE_MODULES", &modules).env("GRILLE_JDBC", system::JDBC_DRIVER);
     })?;
     fuzz::run(root, FUZZ_SECONDS)?;
     deny(root)?;
@@ -76,7 +87,7 @@ fn quickly(root: &Path) -> Result<ExitCode> {
 fn tests(root: &Path, filter: &str, packages: &[&str], more: impl Fn(&mut Command)) -> Result<()> {
     let mut command = cargo(root);
     if has_nextest(root) {
-        let profile = if filter.starts_with("not") { "default" } else { "e2e" };
+        let profile = if filter == "package(grille-e2e)" { "e2e" } else { "default" };
         command.args(["nextest", "run", "--locked", "--workspace", "--profile", profile, "-E", filter]);
     } else {
         command.args(["test", "--locked"]);
@@ -87,6 +98,13 @@ fn tests(root: &Path, filter: &str, packages: &[&str], more: impl Fn(&mut Comman
     }
     more(&mut command);
     run_command(&mut command)
+}
+
+/// Clusters are made with the server programs that PATH names first.
+fn on_path_first(dir: &Path) -> Result<OsString> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let dirs = iter::once(dir.to_owned()).chain(env::split_paths(&path));
+    env::join_paths(dirs).with_context(|| format!("{} cannot stand in PATH", dir.display()))
 }
 
 fn has_nextest(root: &Path) -> bool {

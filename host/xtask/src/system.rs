@@ -29,13 +29,28 @@ const LIBCLANG: Need =
 const PSQL: Need = Need { what: "psql", packages: &["postgresql-client"], there: || on_path("psql").is_some() };
 const SERVER: Need = Need { what: "a PostgreSQL server", packages: &["postgresql"], there: || server_dir().is_some() };
 const PYTHON: Need = Need { what: "Python with venv", packages: &["python3-venv"], there: has_python };
+const NODE: Need = Need { what: "node", packages: &["nodejs"], there: || on_path("node").is_some() };
+const NPM: Need = Need { what: "npm", packages: &["npm"], there: || on_path("npm").is_some() };
+/// A JDK, not a JRE: `java FILE.java` compiles first.
+const JDK: Need = Need { what: "a JDK", packages: &["default-jdk-headless"], there: || on_path("javac").is_some() };
+const JDBC: Need = Need {
+    what: "PostgreSQL's JDBC driver",
+    packages: &["libpostgresql-jdbc-java"],
+    there: || Path::new(JDBC_DRIVER).is_file(),
+};
+const PGBENCH: Need =
+    Need { what: "pgbench", packages: &["postgresql-contrib"], there: || on_path("pgbench").is_some() };
+
+/// Where Debian puts pgjdbc.
+pub(crate) const JDBC_DRIVER: &str = "/usr/share/java/postgresql.jar";
 
 /// What `cargo xtask demo` needs.
 pub(crate) const DEMO: [&Need; 4] = [&COMPILER, &LIBCLANG, &PSQL, &SERVER];
 /// What `cargo xtask test --quick` needs.
 pub(crate) const QUICK: [&Need; 4] = DEMO;
 /// What `cargo xtask test` needs.
-pub(crate) const TEST: [&Need; 5] = [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON];
+pub(crate) const TEST: [&Need; 10] =
+    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH];
 
 /// Checks everything; installs what is missing if allowed, else names the one command that does.
 pub(crate) fn prepare(needs: &[&Need], yes: bool) -> Result<()> {

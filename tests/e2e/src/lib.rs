@@ -4,6 +4,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod peer;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};

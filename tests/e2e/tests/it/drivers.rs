@@ -1,26 +1,52 @@
-use std::process::Command;
+//! Drivers as applications use them, an analyst's columns masked and a dba's not: what they read, what is refused, and
+//! how they go on. What a script does stands in `drivers/`.
 
-use grille_e2e::{Demo, NEW_KEY, unexpected};
-use grille_test_support::python;
+use grille_e2e::{Demo, NEW_KEY, peer, unexpected};
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
-/// psycopg with server-side prepared statements, text and binary results, a pipeline, COPY, and what is refused.
-const PSYCOPG: &str = include_str!("drivers/psycopg_tour.py");
+/// Runs a script and then reads the gateway's log.
+fn works_unchanged(script: &str) {
+    let demo = Demo::start().expect("starts");
+    if let Err(error) = peer::run(script, &demo) {
+        panic!("{error:#}\nthe gateway said:\n{}", demo.log().unwrap_or_default());
+    }
+    let log = demo.log().expect("a log");
+    assert!(unexpected(&log, &[NEW_KEY]).is_empty(), "{log}");
+}
 
 #[test]
 fn psycopg_works_unchanged() {
-    let demo = Demo::start().expect("starts");
-    let output = Command::new(python())
-        .args(["-c", PSYCOPG])
-        .arg(demo.card.listeners.pg.port().to_string())
-        .env("ANALYST", demo.token("analyst").expect("a token"))
-        .env("DBA", demo.token("dba").expect("a token"))
-        .output()
-        .expect("python runs");
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.trim_end().ends_with("all of it holds"), "{said}");
-    let log = demo.log().expect("a log");
-    assert!(unexpected(&log, &[NEW_KEY]).is_empty(), "{log}");
+    works_unchanged("psycopg_tour.py");
+}
+
+#[test]
+fn asyncpg_works_unchanged() {
+    works_unchanged("asyncpg_tour.py");
+}
+
+#[test]
+fn sqlalchemy_works_unchanged() {
+    works_unchanged("sqlalchemy_tour.py");
+}
+
+#[test]
+fn node_pg_works_unchanged() {
+    works_unchanged("node_pg.js");
+}
+
+#[test]
+fn pgjdbc_works_unchanged() {
+    works_unchanged("Jdbc.java");
+}
+
+#[test]
+fn psql_works_unchanged() {
+    works_unchanged("psql_tour.py");
+}
+
+#[test]
+fn pgbench_pg_dump_and_pg_restore_work_unchanged() {
+    works_unchanged("tools_tour.py");
 }
 
 #[tokio::test]

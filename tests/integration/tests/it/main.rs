@@ -15,6 +15,7 @@ mod policies;
 mod rogue;
 mod scene;
 mod script;
+mod server;
 mod split;
 mod tls;
 mod upstream;
