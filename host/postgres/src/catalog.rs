@@ -51,6 +51,8 @@ pub(crate) struct TargetCatalog {
 struct Known {
     catalog: Option<Arc<Catalog>>,
     checked: Option<Instant>,
+    /// A session that is judged by the catalog has changed definitions: its temporary relations count as well.
+    temporary_too: bool,
 }
 
 /// Why there is no catalog. Masked and limited sessions are refused then.
@@ -65,7 +67,7 @@ impl TargetCatalog {
     fn new(target: &Arc<Target>) -> Self {
         Self {
             target: Arc::clone(target),
-            known: Mutex::new(Known { catalog: None, checked: None }),
+            known: Mutex::new(Known { catalog: None, checked: None, temporary_too: false }),
             connection: tokio::sync::Mutex::new(None),
         }
     }
@@ -86,12 +88,16 @@ impl TargetCatalog {
     /// Takes a catalog for what the target has now.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn believe(&self, catalog: &Arc<Catalog>) {
-        *self.known.lock() = Known { catalog: Some(Arc::clone(catalog)), checked: Some(Instant::now()) };
+        *self.known.lock() =
+            Known { catalog: Some(Arc::clone(catalog)), checked: Some(Instant::now()), temporary_too: false };
     }
 
-    /// Definitions changed: the next operation of any session looks first.
-    pub(crate) fn invalidate(&self) {
-        self.known.lock().checked = None;
+    /// Definitions changed: the next operation of any session looks first. Temporary ones matter only where the session
+    /// that made them is judged by the catalog.
+    pub(crate) fn invalidate(&self, temporary_too: bool) {
+        let mut known = self.known.lock();
+        known.checked = None;
+        known.temporary_too |= temporary_too;
     }
 
     /// The catalog as long as it needs no other look: DDL that passes through Grille is noticed at once, DDL by other
@@ -111,36 +117,52 @@ impl TargetCatalog {
         {
             return Ok(catalog);
         }
-        let known = self.known.lock().catalog.clone();
+        let (known, temporary_too) = {
+            let mut known = self.known.lock();
+            (known.catalog.clone(), std::mem::take(&mut known.temporary_too))
+        };
+        // A name that is missing may be a temporary relation's.
+        let temporary_too = temporary_too || now;
         let started = Instant::now();
         // A connection that broke since it was last used is worth one more try on a fresh one.
         let had_connection = connection.is_some();
-        let mut found = self.ask(&mut connection, known.as_ref()).await;
+        let mut found = self.ask(&mut connection, known.as_ref(), temporary_too).await;
         if found.is_err() && had_connection {
             *connection = None;
-            found = self.ask(&mut connection, known.as_ref()).await;
+            found = self.ask(&mut connection, known.as_ref(), temporary_too).await;
         }
         match found {
             Ok(catalog) => {
-                *self.known.lock() = Known { catalog: Some(Arc::clone(&catalog)), checked: Some(started) };
+                let mut known = self.known.lock();
+                (known.catalog, known.checked) = (Some(Arc::clone(&catalog)), Some(started));
                 Ok(catalog)
             }
             Err(reason) => {
                 *connection = None;
+                self.known.lock().temporary_too |= temporary_too;
                 Err(NoCatalog { target: Arc::clone(&self.target.name), reason })
             }
         }
     }
 
-    async fn ask(&self, connection: &mut Option<Wire>, known: Option<&Arc<Catalog>>) -> Result<Arc<Catalog>, String> {
+    async fn ask(
+        &self,
+        connection: &mut Option<Wire>,
+        known: Option<&Arc<Catalog>>,
+        temporary_too: bool,
+    ) -> Result<Arc<Catalog>, String> {
         let wire = match connection {
             Some(wire) => wire,
             None => connection.insert(self.connect().await?),
         };
         let version = rows(wire, catalog::VERSION).await?;
-        let version = version.into_iter().flatten().next().flatten().unwrap_or_default();
+        let [lasting, temporary] =
+            <[_; 2]>::try_from(version.into_iter().next().unwrap_or_default()).map_err(|_| "no version".to_owned())?;
+        let (lasting, temporary) = (lasting.unwrap_or_default(), temporary.unwrap_or_default());
+        let version = format!("{lasting} {temporary}");
         if let Some(known) = known
-            && known.version() == version
+            && (known.version() == version
+                || !temporary_too && known.version().split(' ').next() == Some(lasting.as_str()))
         {
             return Ok(Arc::clone(known));
         }

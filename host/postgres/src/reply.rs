@@ -402,7 +402,7 @@ impl Session {
         }
         self.view.names.transaction_ended();
         if std::mem::take(&mut self.view.has_own_ddl) {
-            self.path.catalogs.of(&self.route.target).invalidate();
+            self.path.catalogs.of(&self.route.target).invalidate(self.view.needs_catalog());
             self.view.is_own_catalog_stale = false;
             self.view.protected = None;
             self.view.is_stale = true;

@@ -1,7 +1,8 @@
 //! What is asked of a server to build a snapshot. All values come as text; all names work on PostgreSQL 12 and later.
 
-/// A text whose single value changes when somebody changed the definition of a relation, a view, a function or what
-/// else the snapshot holds. Costs a scan of small tables, no more.
+/// A text whose first value changes when somebody changed the definition of a relation, a view, a function or what
+/// else the snapshot holds, and whose second value changes with temporary relations: these come and go with sessions,
+/// and only the one that made them needs to know. Costs a scan of small tables, no more.
 pub const VERSION: &str = "\
 SELECT concat_ws(':',
   (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
@@ -24,7 +25,13 @@ SELECT concat_ws(':',
   (SELECT count(*) || '/' || coalesce(sum(hashint8((objoid::bigint << 32) | xmin::text::bigint)::bigint), 0)
      FROM pg_catalog.pg_description WHERE objoid >= 16384),
   (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
-     FROM pg_catalog.pg_namespace))";
+     FROM pg_catalog.pg_namespace)),
+ concat_ws(':',
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_class WHERE relpersistence = 't'),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((attrelid::bigint << 32) | a.xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = attrelid
+    WHERE attnum > 0 AND relpersistence = 't'))";
 
 /// The parts of a snapshot in the order in which [`super::Catalog::from_rows`] takes their rows.
 #[must_use]
