@@ -63,11 +63,7 @@ impl Gateway {
 
     /// Resident memory in KiB.
     pub fn resident_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).context("read the gateway's status")?;
-        let line =
-            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a running process has VmRSS")?;
-        let number = line.trim().trim_end_matches(" kB").trim();
-        number.parse().with_context(|| format!("understand {number:?}"))
+        resident_kib(self.pid())
     }
 
     /// Open file descriptors: sockets that are not given back show here.
@@ -82,6 +78,14 @@ impl Drop for Gateway {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// Resident memory of a running process in KiB.
+pub fn resident_kib(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read a process's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("a running process has VmRSS")?;
+    let number = line.trim().trim_end_matches(" kB").trim();
+    number.parse().with_context(|| format!("understand {number:?}"))
 }
 
 /// A loopback address that was free a moment ago.

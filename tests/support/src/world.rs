@@ -63,7 +63,8 @@ impl World {
         })
     }
 
-    /// A world of its own, with more in its configuration.
+    /// A world of its own, with more in its configuration. `{database}` there is the server's address, `{secret}` the
+    /// file with the password of [`LOGIN`].
     pub fn with(more: &str) -> Self {
         // A thread of its own, since the caller may be inside a runtime.
         let start = || Self::start(more);
@@ -130,6 +131,9 @@ address = "{admin}"
             issuer = issuer.url(),
             database = cluster.address(),
             ledger = dir.path().join("ledger"),
+            more = more
+                .replace("{database}", &cluster.address().to_string())
+                .replace("{secret}", &password.display().to_string()),
         );
         fs::write(&config, text).context("write grille.toml")?;
         let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
@@ -148,7 +152,12 @@ address = "{admin}"
 
     /// A session through the gateway.
     pub fn session(&self, caller: Caller) -> Raw {
-        Raw::login(self.address, caller.role, TARGET, &self.token(caller))
+        self.session_on(TARGET, caller.role, caller)
+    }
+
+    /// A session on another target, under the role or person named.
+    pub fn session_on(&self, target: &str, user: &str, caller: Caller) -> Raw {
+        Raw::login(self.address, user, target, &self.token(caller))
             .unwrap_or_else(|error| panic!("no session for {caller:?}: {error:#}; the gateway said:\n{}", self.said()))
     }
 
@@ -186,6 +195,12 @@ address = "{admin}"
         let config = self.dir.path().join("grille.toml");
         let text = fs::read_to_string(&config).expect("the configuration");
         fs::write(&config, change(text)).expect("the configuration");
+    }
+
+    /// Settings for a driver that goes straight to the server, with the same rights.
+    pub fn driver_direct(&self) -> String {
+        let (host, port) = (self.cluster.address().ip(), self.cluster.address().port());
+        format!("host={host} port={port} user={DIRECT} dbname={TARGET} password='{LOGIN_PASSWORD}'")
     }
 
     pub fn said(&self) -> String {

@@ -1,9 +1,12 @@
 //! The product as people run it.
 
 mod crash;
+mod day_one;
 mod drivers;
 mod explain;
 mod hostile;
 mod lifetime;
+mod same;
+mod streams;
 mod swapping;
 mod tour;

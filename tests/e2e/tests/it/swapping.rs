@@ -16,6 +16,7 @@ use grille_demo::cluster::{Cluster, Options};
 use grille_demo::issuer::{AUDIENCE, Issuer};
 use grille_e2e::{components, grille};
 use grille_ledger::{PolicyInForce, Reader, Record, SealKey};
+use grille_test_support::resident_kib;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
@@ -172,14 +173,6 @@ mode = "{}"
 
 struct Gateway(Child);
 
-impl Gateway {
-    fn resident_kib(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).expect("its status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
-        line.trim().trim_end_matches(" kB").trim().parse().expect("a number")
-    }
-}
-
 impl Drop for Gateway {
     fn drop(&mut self) {
         drop(self.0.kill());
@@ -247,7 +240,7 @@ async fn five_hundred_sessions_notice_nothing_of_two_hundred_swaps() {
         house.put(swap);
         house.in_force(before).await;
         took.push(put_at.elapsed());
-        resident.push(gateway.resident_kib());
+        resident.push(resident_kib(gateway.0.id()).expect("its memory"));
         assert!(sessions.iter().all(|session| !session.is_finished()), "a session ended after swap {swap}");
     }
     let lasted = began.elapsed();

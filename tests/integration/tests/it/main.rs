@@ -14,6 +14,7 @@ mod pipeline;
 mod policies;
 mod rogue;
 mod scene;
+mod same;
 mod script;
 mod server;
 mod split;
