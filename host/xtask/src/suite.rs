@@ -19,8 +19,11 @@ const GUEST_WORKSPACES: [&str; 3] = ["plugins", "sdk/rust", "examples/hello/rust
 /// Time for each fuzz target: enough to repeat what is known and to notice a parser that broke. Long runs are a person's
 /// or a night's choice.
 const FUZZ_SECONDS: u64 = 10;
-/// What runs once more in front of another major version of PostgreSQL; what strangers send never reaches a server.
-const WITH_SECOND: &str = "package(grille-integration) and not test(hostile::)";
+/// What runs once more in front of another major version of PostgreSQL. What strangers send never reaches a server;
+/// psql and pg_dump of another version refuse that one.
+const PATH_WITH_SECOND: &str = "package(grille-integration) and not test(hostile::)";
+const DRIVERS_WITH_SECOND: &str =
+    "package(grille-e2e) and test(/drivers::.*(postgres|psycopg|asyncpg|node_pg|pgjdbc)/)";
 
 pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     system::prepare(if quick { &system::QUICK } else { &system::TEST }, yes)?;
@@ -48,17 +51,24 @@ pub(crate) fn run(root: &Path, quick: bool, yes: bool) -> Result<ExitCode> {
     tests(root, "not package(grille-e2e)", &["--exclude", "grille-e2e"], |command| {
         command.env("GRILLE_PYTHON", &python);
     })?;
-    say("integration tests with the second server");
-    let with_second = on_path_first(&second)?;
-    tests(root, WITH_SECOND, &["--package", "grille-integration"], |command| {
-        command.env("GRILLE_PYTHON", &python);
-        command.env("PATH", &with_second).env("GRILLE_POSTGRES_MAJOR", "18");
-    })?;
-    say("end to end");
-    tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], |command| {
+    let peers = |command: &mut Command| {
         command.env("GRILLE_BIN", &grille).env("GRILLE_PYTHON", &python);
         command.env("GRILLE_NODE_MODULES", &modules).env("GRILLE_JDBC", system::JDBC_DRIVER);
-    })?;
+    };
+    say("end to end");
+    tests(root, "package(grille-e2e)", &["--package", "grille-e2e"], peers)?;
+
+    say("integration tests and drivers with the second server");
+    let path = on_path_first(&second)?;
+    let with_second = |command: &mut Command| {
+        peers(command);
+        command.env("PATH", &path).env("GRILLE_POSTGRES_MAJOR", "18");
+    };
+    let skip_strangers = ["--package", "grille-integration", "--test", "it", "--", "--skip", "hostile::"];
+    tests(root, PATH_WITH_SECOND, &skip_strangers, with_second)?;
+    let drivers = ["postgres", "psycopg", "asyncpg", "node_pg", "pgjdbc"];
+    let drivers = [&["--package", "grille-e2e", "--test", "it", "--"][..], &drivers].concat();
+    tests(root, DRIVERS_WITH_SECOND, &drivers, with_second)?;
     fuzz::run(root, FUZZ_SECONDS)?;
     deny(root)?;
     say("all of it holds");
@@ -87,7 +97,7 @@ fn quickly(root: &Path) -> Result<ExitCode> {
 fn tests(root: &Path, filter: &str, packages: &[&str], more: impl Fn(&mut Command)) -> Result<()> {
     let mut command = cargo(root);
     if has_nextest(root) {
-        let profile = if filter == "package(grille-e2e)" { "e2e" } else { "default" };
+        let profile = if filter.starts_with("package(grille-e2e)") { "e2e" } else { "default" };
         command.args(["nextest", "run", "--locked", "--workspace", "--profile", profile, "-E", filter]);
     } else {
         command.args(["test", "--locked"]);
