@@ -39,10 +39,11 @@ public final class Pool {
                 return null;
             }));
         }
+        // Nothing more comes; a failure must not leave their threads, and with them the program, waiting.
+        borrowers.shutdown();
         for (Future<?> one : work) {
             one.get();
         }
-        borrowers.shutdown();
         for (Connection connection : pool.idle) {
             connection.close();
         }
