@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use grille_test_support::python;
 
 use crate::{Demo, NEW_KEY, unexpected};
 
@@ -83,12 +84,6 @@ pub fn command(script: &str) -> Result<Command> {
     };
     command.arg(script);
     Ok(command)
-}
-
-/// A Python with the drivers.
-#[must_use]
-pub fn python() -> PathBuf {
-    env::var_os("GRILLE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from)
 }
 
 fn prepared(variable: &str) -> Result<PathBuf> {
