@@ -42,7 +42,11 @@ impl Session {
         if let Some(finding) = self.refresh_catalog().await? {
             return Ok(Some(finding));
         }
-        if self.view.is_stale && self.state.transaction != TransactionState::Failed {
+        self.settle(Judged::changes_meanings).await?;
+        if self.view.is_stale {
+            self.settle_transaction().await?;
+        }
+        if self.view.is_stale && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync {
             self.refresh_settings().await?;
         }
         Ok(self.refresh_protected().await)
@@ -69,7 +73,11 @@ impl Session {
 
     async fn refresh_catalog(&mut self) -> Result<Option<Finding>, End> {
         if self.view.has_own_ddl {
-            if self.view.is_own_catalog_stale && self.state.transaction != TransactionState::Failed {
+            if self.view.is_own_catalog_stale {
+                self.settle_transaction().await?;
+            }
+            let may_ask = self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
+            if self.view.is_own_catalog_stale && self.view.has_own_ddl && may_ask {
                 self.read_own_catalog().await?;
             }
             return Ok(None);
@@ -165,8 +173,8 @@ impl Session {
             return Ok(judged);
         }
         let mut judged = self.view.judge(Arc::clone(&text));
-        if judged.uses_names() && self.has_names_pending() {
-            self.settle().await?;
+        if judged.uses_names() {
+            self.settle_names().await?;
             judged = self.view.judge(Arc::clone(&text));
         }
         if judged.misses_names() && self.view.needs_catalog() {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use grille_pg_codec::frontend::{self, Message, Target};
 use grille_pg_codec::{Formats, encode, frame, tag::frontend as tag};
 use grille_policy::{Decision, Fault, Finding, Parameter, Severity, TransactionState, Verdict};
-use grille_sql::{Output, SessionEffect, SetValue};
+use grille_sql::Output;
 use parking_lot::Mutex;
 
 use crate::decide::Ruling;
@@ -15,7 +15,7 @@ use crate::record::no_parameters;
 use crate::replies::{Owed, Own, Running};
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, OWN_NAME, Session};
-use crate::statements::{Portal, Prepared, ResultFormats};
+use crate::statements::{Portal, Prepared, Removed, ResultFormats};
 
 /// A statement with its parameters is held whole to be judged. 16 MiB of text and as much again for values.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -81,16 +81,17 @@ impl Session {
             Message::Parse(parse) => self.on_parse(parse, &bytes).await,
             Message::Bind(bind) => self.on_bind(bind, &bytes).await,
             Message::Execute(execute) => self.on_execute(execute, &bytes).await,
-            Message::Describe(target) => {
-                self.on_describe(target, &bytes);
+            Message::Describe(target) => self.on_describe(target, &bytes),
+            Message::Close(target) => {
+                self.on_close(target, &bytes);
                 Ok(())
             }
-            Message::Close(target) => self.on_close(target, &bytes),
             Message::Sync => {
+                self.end_cut_pipeline().await?;
                 self.state.skips_to_sync = false;
-                self.state.in_pipeline = false;
-                self.state.has_executed = false;
-                self.forward(&bytes, Owed::Sync);
+                self.ends_pipeline();
+                self.target.outbox.append(|out| out.extend_from_slice(&bytes));
+                self.owed.push(Owed::Sync);
                 Ok(())
             }
             Message::Flush => {
@@ -117,7 +118,14 @@ impl Session {
         }
     }
 
+    fn ends_pipeline(&mut self) {
+        let state = &mut self.state;
+        (state.in_pipeline, state.has_bound, state.has_executed, state.has_written) = (false, false, false, false);
+    }
+
+    /// Sends a message of the extended protocol on.
     fn forward(&mut self, bytes: &Bytes, owed: Owed) {
+        self.state.in_pipeline = true;
         self.target.outbox.append(|out| out.extend_from_slice(bytes));
         self.owed.push(owed);
     }
@@ -139,12 +147,18 @@ impl Session {
     async fn on_query(&mut self, query: frontend::Query<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
         let judged = self.understand(query.sql).await?;
-        if let Some(reason) = self.own_setting(&judged) {
-            return self.answer_own_setting(reason);
+        if let Some(reason) = judged.own_reason() {
+            return self.answer_own_query(reason).await;
         }
         let judged = self.limitable(judged);
         let parameters = no_parameters();
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
         let ruling = self.rule(&judged, &parameters).await?;
+        if self.state.skips_to_sync {
+            return self.skip_ruled(&ruling);
+        }
         let (id, judged) = match ruling {
             Ruling::Refuse(answer) => return self.substitute_query(answer),
             Ruling::Released(id, _) => (id, judged),
@@ -157,12 +171,23 @@ impl Session {
                 }
             }
         };
-        // A simple query drops the unnamed statement and runs outside every pipeline.
-        self.statements.remove(b"");
-        self.portals.remove(b"");
-        self.state.in_pipeline = false;
+        // A simple query drops the unnamed statement, and the unnamed portal if there is anything to run; it ends the
+        // pipeline that it stands in.
+        let is_empty = judged.analysis.is_some() && judged.statements().is_empty();
+        let removed =
+            Removed { statement: Some(self.statements.take(b"")), portal: (!is_empty).then(|| self.portals.take(b"")) };
+        self.ends_pipeline();
         let running = Running::new(id, judged, None);
-        self.forward(bytes, Owed::Query(Box::new(running)));
+        self.target.outbox.append(|out| out.extend_from_slice(bytes));
+        self.owed.push_removing(Owed::Query(Box::new(running)), removed);
+        Ok(())
+    }
+
+    /// Something before it in the pipeline failed while it was ruled on, so the server would skip it.
+    fn skip_ruled(&mut self, ruling: &Ruling) -> Result<(), End> {
+        if let Ruling::Released(id, _) = ruling {
+            self.record_refused(*id, &Answer::skipped()).map_err(|_| End::unrecorded())?;
+        }
         Ok(())
     }
 
@@ -184,39 +209,16 @@ impl Session {
         }
     }
 
-    /// `SET grille.reason = '…'`: the justification for reviewers, which is none of the target's business.
-    fn own_setting(&self, judged: &Judged) -> Option<Arc<str>> {
-        let [statement] = judged.statements() else {
-            return None;
-        };
-        match statement.session.as_slice() {
-            [SessionEffect::Set { name, value: SetValue::Constant(values), .. }]
-                if &**name == "grille.reason" && self.owed.is_empty() =>
-            {
-                values.first().cloned()
-            }
-            _ => None,
-        }
-    }
-
-    fn answer_own_setting(&mut self, reason: Arc<str>) -> Result<(), End> {
-        self.state.reason = Some(reason);
-        let status = match self.state.transaction {
-            TransactionState::Idle => grille_pg_codec::backend::TransactionStatus::Idle,
-            TransactionState::Open => grille_pg_codec::backend::TransactionStatus::Open,
-            TransactionState::Failed => grille_pg_codec::backend::TransactionStatus::Failed,
-        };
-        self.caller.outbox.put(|out| encode::command_complete(out, "SET"))?;
-        self.caller.outbox.append(|out| encode::ready_for_query(out, status));
-        Ok(())
-    }
-
     async fn on_parse(&mut self, parse: frontend::Parse<'_>, bytes: &Bytes) -> Result<(), End> {
-        self.state.in_pipeline = true;
         if parse.name == OWN_NAME {
             return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, "this name is Grille's own"));
         }
+        // What forgets names may not forget one that is put down behind it.
+        self.settle(Judged::forgets_names).await?;
         let judged = self.understand(parse.sql).await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
         let none = no_parameters();
         let decision = self.consult(&judged, &none).await;
         if matches!(decision.verdict, Verdict::Block(_)) {
@@ -228,25 +230,41 @@ impl Session {
             parameter_types: parse.parameter_types().collect(),
             columns: Mutex::new(None),
         });
-        match self.statements.put(parse.name, prepared) {
-            Some(before) => self.forward(bytes, Owed::Parse(before)),
-            None => return self.refuse_in_pipeline(too_many("prepared statements")),
+        let is_own = prepared.judged.own_reason().is_some();
+        match self.statements.put(parse.name, Arc::clone(&prepared)) {
+            Some(_) if is_own => self.answer(encode::parse_complete),
+            Some(before) => {
+                self.forward(bytes, Owed::Parse(before, prepared));
+                Ok(())
+            }
+            None => self.refuse_in_pipeline(too_many("prepared statements")),
         }
-        Ok(())
     }
 
     async fn on_bind(&mut self, bind: frontend::Bind<'_>, bytes: &Bytes) -> Result<(), End> {
-        self.state.in_pipeline = true;
-        let Some(prepared) = self.statements.get(bind.statement).map(Arc::clone) else {
-            let name = String::from_utf8_lossy(bind.statement);
-            let message = format!("prepared statement \"{name}\" does not exist");
+        let found = self.prepared(bind.statement).await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
+        let Some(prepared) = found else {
+            let message = match bind.statement {
+                b"" => "unnamed prepared statement does not exist".to_owned(),
+                name => format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name)),
+            };
             return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
         };
         let parameters = parameters(&bind, &prepared)?;
         // What was true at Parse may not be true any more.
         let judged = self.judge(Arc::clone(&prepared.judged.text)).await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
         let transaction = self.state.transaction;
-        let (decision, recorded) = match self.rule(&judged, &parameters).await? {
+        let ruling = self.rule(&judged, &parameters).await?;
+        if self.state.skips_to_sync {
+            return self.skip_ruled(&ruling);
+        }
+        let (decision, recorded) = match ruling {
             Ruling::Refuse(answer) => return self.refuse_in_pipeline(answer),
             Ruling::Allow(decision) => (decision, None),
             Ruling::Released(id, decision) => (decision, Some(id)),
@@ -260,52 +278,78 @@ impl Session {
         let portal = Portal {
             prepared,
             parameters,
-            formats: ResultFormats(formats(bind.result_formats)),
+            formats: Some(ResultFormats(formats(bind.result_formats))),
             decision,
             transaction,
             recorded: Mutex::new(recorded),
             filter: Mutex::new(None),
+            round: self.owed.rounds(),
         };
-        match self.portals.put(bind.portal, Arc::new(portal)) {
-            Some(before) => self.forward(bytes, Owed::Bind(before)),
-            None => return self.refuse_in_pipeline(too_many("portals")),
+        let portal = Arc::new(portal);
+        let is_own = judged_is_own(&portal);
+        match self.portals.put(bind.portal, Arc::clone(&portal)) {
+            Some(_) if is_own => self.answer(encode::bind_complete),
+            Some(before) => {
+                self.state.has_bound = true;
+                self.forward(bytes, Owed::Bind(before, portal));
+                Ok(())
+            }
+            None => self.refuse_in_pipeline(too_many("portals")),
         }
-        Ok(())
     }
 
     /// A description holds names and types, no values; so also what was named by SQL may be described.
-    fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) {
-        self.state.in_pipeline = true;
+    fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {
         let owed = match target {
             Target::Statement(name) => Owed::DescribeStatement(self.statements.get(name).map(Arc::clone)),
             Target::Portal(name) => Owed::DescribePortal(self.portals.get(name).map(Arc::clone)),
         };
-        self.forward(bytes, owed);
+        match &owed {
+            Owed::DescribeStatement(Some(prepared)) if prepared.judged.own_reason().is_some() => self.answer(|out| {
+                encode::parameter_description(out, &[]).expect("an empty list fits");
+                encode::no_data(out);
+            }),
+            Owed::DescribePortal(Some(portal)) if judged_is_own(portal) => self.answer(encode::no_data),
+            _ => {
+                self.forward(bytes, owed);
+                Ok(())
+            }
+        }
     }
 
-    fn on_close(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {
+    fn on_close(&mut self, target: Target<'_>, bytes: &Bytes) {
+        let removed = match target {
+            Target::Statement(OWN_NAME) | Target::Portal(OWN_NAME) => Removed::default(),
+            Target::Statement(name) => Removed { statement: Some(self.statements.take(name)), ..Removed::default() },
+            Target::Portal(name) => Removed { portal: Some(self.portals.take(name)), ..Removed::default() },
+        };
         self.state.in_pipeline = true;
-        match target {
-            Target::Statement(OWN_NAME) | Target::Portal(OWN_NAME) => {}
-            Target::Statement(name) => self.statements.remove(name),
-            Target::Portal(name) => self.portals.remove(name),
-        }
-        self.forward(bytes, Owed::Close);
-        Ok(())
+        self.target.outbox.append(|out| out.extend_from_slice(bytes));
+        self.owed.push_removing(Owed::Close, removed);
     }
 
     async fn on_execute(&mut self, execute: frontend::Execute<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
-        self.state.in_pipeline = true;
-        let Some(portal) = self.portals.get(execute.portal).map(Arc::clone) else {
-            return self.no_portal(execute.portal);
+        let found = self.portal(execute.portal).await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
+        let portal = match found {
+            Ok(Some(portal)) => portal,
+            Ok(None) => return self.no_portal(execute.portal),
+            Err(answer) => return self.refuse_in_pipeline(answer),
         };
         let judged = Arc::clone(&portal.prepared.judged);
+        if let Some(reason) = judged.own_reason() {
+            self.state.reason = Some(reason);
+            return self.answer(|out| encode::command_complete(out, "SET").expect("a short word without zero bytes"));
+        }
         let recorded = portal.recorded.lock().take();
         let id = match recorded {
             Some(id) => id,
             None => {
                 let (decision, transaction, judged) = match self.decision_now(&portal).await? {
+                    _ if self.state.skips_to_sync => return Ok(()),
                     Ok(now) => now,
                     Err(answer) => return self.refuse_in_pipeline(answer),
                 };
@@ -317,10 +361,14 @@ impl Session {
                 id
             }
         };
-        if let Err(answer) = self.shape_before_execute(execute.portal, &portal).await? {
-            return self.refuse_in_pipeline(answer);
+        let shaped = self.shape_before_execute(execute.portal, &portal).await?;
+        let refused = if self.state.skips_to_sync { Some(Answer::skipped()) } else { shaped.err() };
+        if let Some(answer) = refused {
+            self.record_refused(id, &answer).map_err(|_| End::unrecorded())?;
+            return if self.state.skips_to_sync { Ok(()) } else { self.refuse_in_pipeline(answer) };
         }
         self.state.has_executed = true;
+        self.state.has_written |= judged.may_write();
         let running = Running::new(id, judged, Some(portal));
         self.forward(bytes, Owed::Execute(Box::new(running)));
         Ok(())
@@ -353,6 +401,7 @@ impl Session {
             return Ok(Ok(()));
         }
         if portal.prepared.columns.lock().is_none() {
+            self.state.in_pipeline = true;
             self.target.outbox.put(|out| encode::describe(out, Target::Portal(name)))?;
             self.owed.push(Owed::Own(Own::Describe(Arc::clone(&portal.prepared))));
         }
@@ -364,7 +413,7 @@ impl Session {
             // The pipeline failed before; the server skips this one too.
             return Ok(Ok(()));
         };
-        match self.plan(judged, 0, &columns, &portal.formats).await {
+        match self.plan(judged, 0, &columns, &portal.formats_of(&columns)).await {
             Ok(filter) => {
                 *portal.filter.lock() = filter;
                 Ok(Ok(()))
@@ -394,27 +443,30 @@ impl Session {
 
     /// Puts a failing query in place of a refused one: the transaction fails as the server's own would.
     fn substitute_query(&mut self, answer: Answer) -> Result<(), End> {
-        self.statements.remove(b"");
-        self.state.in_pipeline = false;
+        let removed = Removed { statement: Some(self.statements.take(b"")), ..Removed::default() };
+        self.ends_pipeline();
         self.target.outbox.put(|out| encode::query(out, SUBSTITUTE))?;
-        self.owed.push(Owed::RefusedQuery(Box::new(answer)));
+        self.owed.push_removing(Owed::RefusedQuery(Box::new(answer)), removed);
         Ok(())
     }
 
     /// Puts a failing Parse of the same name in place of a refused one.
     fn refuse_parse(&mut self, name: &[u8], answer: Answer) -> Result<(), End> {
+        self.state.in_pipeline = true;
+        let mut removed = Removed::default();
         if name.is_empty() {
-            self.statements.remove(b"");
+            removed.statement = Some(self.statements.take(b""));
         }
         self.target.outbox.put(|out| encode::parse(out, name, SUBSTITUTE, &[]))?;
-        self.owed.push(Owed::RefusedParse(Box::new(answer)));
+        self.owed.push_removing(Owed::RefusedParse(Box::new(answer)), removed);
         self.state.skips_to_sync = true;
         Ok(())
     }
 
     /// Puts a failing Parse in place of a refused Bind or Execute; under a name of its own it leaves the caller's
     /// unnamed statement alone.
-    fn refuse_in_pipeline(&mut self, answer: Answer) -> Result<(), End> {
+    pub(crate) fn refuse_in_pipeline(&mut self, answer: Answer) -> Result<(), End> {
+        self.state.in_pipeline = true;
         let name = format!("grille refused {}", self.state.substitutes);
         self.state.substitutes += 1;
         self.target.outbox.put(|out| encode::parse(out, name.as_bytes(), SUBSTITUTE, &[]))?;
@@ -427,25 +479,10 @@ impl Session {
         let message = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
         self.refuse_in_pipeline(Answer::new(sqlstate::NO_PORTAL, Fault::Caller, message))
     }
+}
 
-    /// Whether something that is under way may change what names mean.
-    pub(crate) fn has_names_pending(&self) -> bool {
-        self.owed.iter().any(|owed| match owed {
-            Owed::Query(running) | Owed::Execute(running) => running.judged.uses_names(),
-            _ => false,
-        })
-    }
-
-    /// Waits until nothing under way changes what names mean.
-    pub(crate) async fn settle(&mut self) -> Result<(), End> {
-        if self.state.in_pipeline {
-            self.target.outbox.append(encode::flush);
-        }
-        while self.has_names_pending() {
-            self.turn(false).await?;
-        }
-        Ok(())
-    }
+fn judged_is_own(portal: &Portal) -> bool {
+    portal.prepared.judged.own_reason().is_some()
 }
 
 fn formats(formats: Formats<'_>) -> Vec<grille_pg_codec::Format> {

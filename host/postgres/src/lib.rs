@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod identify;
 mod io;
 mod live;
+mod named;
 mod operation;
 mod path;
 mod plan;

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
-    AnalyseError, Analysis, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect, SessionNames,
-    Settings, StatementInfo, analyse, protect, scope,
+    AnalyseError, Analysis, Body, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect,
+    SessionNames, SetValue, Settings, StatementInfo, analyse, protect, scope,
 };
 
 use crate::route::Route;
@@ -40,6 +40,7 @@ pub(crate) struct Judged {
     pub(crate) text: Arc<str>,
     pub(crate) facts: Arc<StatementFacts>,
     digest: OnceLock<Option<Digest>>,
+    body: OnceLock<Option<Arc<Body>>>,
     /// None where the text does not parse.
     pub(crate) analysis: Option<Analysis>,
     /// The treatments of its results, in a masked session.
@@ -139,7 +140,15 @@ impl View {
 
 impl Judged {
     fn new(text: Arc<str>, facts: Arc<StatementFacts>) -> Self {
-        Self { text, facts, digest: OnceLock::new(), analysis: None, guarded: None, refusal: None }
+        Self {
+            text,
+            facts,
+            digest: OnceLock::new(),
+            body: OnceLock::new(),
+            analysis: None,
+            guarded: None,
+            refusal: None,
+        }
     }
 
     /// What records call the facts by: worked out with the first record, since not every text comes to one.
@@ -177,6 +186,38 @@ impl Judged {
         })
     }
 
+    /// Whether it may take prepared statements away.
+    pub(crate) fn forgets_names(&self) -> bool {
+        self.session_effects().any(|effect| {
+            matches!(effect, SessionEffect::Deallocate { .. } | SessionEffect::Discard(grille_sql::Discard::All))
+        })
+    }
+
+    /// Whether what comes after it may mean something else by it: settings, definitions, or what was not understood.
+    pub(crate) fn changes_meanings(&self) -> bool {
+        self.analysis.is_none()
+            || self.statements().iter().any(|statement| statement.is_ddl)
+            || self.session_effects().any(changes_settings)
+    }
+
+    /// The justification in `SET grille.reason = '…'`, which is none of the target's business.
+    pub(crate) fn own_reason(&self) -> Option<Arc<str>> {
+        let [statement] = self.statements() else {
+            return None;
+        };
+        match statement.session.as_slice() {
+            [SessionEffect::Set { name, value: SetValue::Constant(values), .. }] if &**name == "grille.reason" => {
+                values.first().cloned()
+            }
+            _ => None,
+        }
+    }
+
+    /// What EXECUTE or FETCH of it would run.
+    pub(crate) fn body(&self) -> Option<Arc<Body>> {
+        self.body.get_or_init(|| self.analysis.as_ref().and_then(Analysis::as_body)).clone()
+    }
+
     pub(crate) fn session_effects(&self) -> impl Iterator<Item = &SessionEffect> {
         self.statements().iter().flat_map(|statement| &statement.session)
     }
@@ -195,6 +236,21 @@ impl Judged {
     pub(crate) fn has_treatments(&self) -> bool {
         self.guarded.as_ref().is_some_and(|guarded| guarded.statements.iter().any(|plan| !plan.is_keep()))
     }
+}
+
+/// Whether the effect may change the settings that names and texts are understood by.
+pub(crate) const fn changes_settings(effect: &SessionEffect) -> bool {
+    matches!(
+        effect,
+        SessionEffect::Set { .. }
+            | SessionEffect::Reset { .. }
+            | SessionEffect::ResetAll
+            | SessionEffect::Discard(_)
+            | SessionEffect::Rollback
+            | SessionEffect::RollbackTo
+            | SessionEffect::SetRole
+            | SessionEffect::SetSessionAuthorization
+    )
 }
 
 fn finding(refusal: &Refusal) -> Finding {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use grille_policy::DecisionId;
 use tokio::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::budget::Taken;
 use crate::filter::Filter;
 use crate::operation::Judged;
 use crate::respond::Answer;
-use crate::statements::{Before, Portal, Prepared};
+use crate::statements::{Before, Portal, Prepared, Removed};
 
 /// Unanswered messages per session: a pipeline longer than this waits in the caller's socket.
 pub(crate) const OWED_MAX: usize = 10_000;
@@ -21,10 +22,10 @@ pub(crate) enum Owed {
     Query(Box<Running>),
     /// What stands in for a refused query: its error is replaced by ours, ReadyForQuery is the server's own.
     RefusedQuery(Box<Answer>),
-    Parse(Before<Prepared>),
+    Parse(Before<Prepared>, Arc<Prepared>),
     /// What stands in for a refused Parse, Bind or Execute.
     RefusedParse(Box<Answer>),
-    Bind(Before<Portal>),
+    Bind(Before<Portal>, Arc<Portal>),
     /// None where the name was given by SQL: PREPARE.
     DescribeStatement(Option<Arc<Prepared>>),
     /// None where the name was given by SQL: DECLARE CURSOR.
@@ -32,6 +33,8 @@ pub(crate) enum Owed {
     Execute(Box<Running>),
     Close,
     Sync,
+    /// An answer of Grille's own, to a message that was not forwarded: said when its turn comes.
+    Ours(Bytes),
     /// The caller ended its COPY data before the target asked for any. Nothing answers this; it only marks the place.
     CopyEnd,
     /// A question of Grille's own; the caller never sees its answer.
@@ -110,28 +113,66 @@ impl Running {
 /// All that is owed.
 #[derive(Default)]
 pub(crate) struct Replies {
-    queue: VecDeque<Owed>,
+    queue: VecDeque<(Owed, Option<Box<Removed>>)>,
+    /// How many ReadyForQuery were owed so far.
+    rounds: u64,
 }
 
 impl Replies {
     pub(crate) fn push(&mut self, owed: Owed) {
-        self.queue.push_back(owed);
+        self.put(owed, None);
+    }
+
+    /// The same for a message that takes names away.
+    pub(crate) fn push_removing(&mut self, owed: Owed, removed: Removed) {
+        self.put(owed, Some(Box::new(removed)));
+    }
+
+    fn put(&mut self, owed: Owed, removed: Option<Box<Removed>>) {
+        self.rounds += u64::from(owed.ends_round());
+        self.queue.push_back((owed, removed));
+    }
+
+    /// How many ReadyForQuery have been owed, those included that were said.
+    pub(crate) const fn rounds(&self) -> u64 {
+        self.rounds
+    }
+
+    /// How many ReadyForQuery are still to come.
+    pub(crate) fn rounds_left(&self) -> u64 {
+        self.iter().filter(|owed| owed.ends_round()).count() as u64
     }
 
     pub(crate) fn front_mut(&mut self) -> Option<&mut Owed> {
-        while matches!(self.queue.front(), Some(Owed::CopyEnd)) {
+        while matches!(self.queue.front(), Some((Owed::CopyEnd, _))) {
             self.queue.pop_front();
         }
-        self.queue.front_mut()
+        self.queue.front_mut().map(|(owed, _)| owed)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Owed> {
+        self.pop_with_removed().map(|(owed, _)| owed)
+    }
+
+    /// The same with what the message took away.
+    pub(crate) fn pop_with_removed(&mut self) -> Option<(Owed, Option<Box<Removed>>)> {
         self.front_mut()?;
         self.queue.pop_front()
     }
 
+    /// The answer of Grille's own whose turn it is.
+    pub(crate) fn pop_ours(&mut self) -> Option<Bytes> {
+        match self.front_mut() {
+            Some(Owed::Ours(_)) => match self.pop() {
+                Some(Owed::Ours(answer)) => Some(answer),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.iter().all(|owed| matches!(owed, Owed::CopyEnd))
+        self.iter().all(|owed| matches!(owed, Owed::CopyEnd))
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -139,7 +180,7 @@ impl Replies {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Owed> {
-        self.queue.iter()
+        self.queue.iter().map(|(owed, _)| owed)
     }
 
     /// The operation whose answer comes now.
@@ -152,31 +193,41 @@ impl Replies {
 
     /// After an error the server skips everything up to the next Sync: these get no answer. Newest first, so that
     /// names are put back in the right order.
-    pub(crate) fn skip_to_sync(&mut self) -> Vec<Owed> {
-        let skipped = self
-            .queue
-            .iter()
-            .position(|owed| matches!(owed, Owed::Sync | Owed::Own(Own::Sync)))
-            .unwrap_or(self.queue.len());
-        self.queue.drain(..skipped).rev().collect()
+    pub(crate) fn skip_to_sync(&mut self) -> Vec<(Owed, Option<Box<Removed>>)> {
+        let skipped =
+            self.iter().position(|owed| matches!(owed, Owed::Sync | Owed::Own(Own::Sync))).unwrap_or(self.queue.len());
+        let skipped: Vec<_> = self.queue.drain(..skipped).rev().collect();
+        // A query among them is not answered either.
+        self.rounds -= skipped.iter().filter(|(owed, _)| owed.ends_round()).count() as u64;
+        skipped
     }
 
     /// The target asks for COPY data: a Sync that it reads before their end is ignored. Answers whether the caller has
     /// sent that end already.
     pub(crate) fn begin_copy_in(&mut self) -> bool {
-        let end = self.queue.iter().position(|owed| matches!(owed, Owed::CopyEnd));
-        let mut index = 0;
-        self.queue.retain(|owed| {
+        let end = self.iter().position(|owed| matches!(owed, Owed::CopyEnd));
+        let (mut index, mut ignored) = (0, 0);
+        self.queue.retain(|(owed, _)| {
             let within = index > 0 && end.is_none_or(|end| index <= end);
             index += 1;
-            !(within && matches!(owed, Owed::Sync | Owed::CopyEnd))
+            let drops = within && matches!(owed, Owed::Sync | Owed::CopyEnd);
+            ignored += u64::from(drops && owed.ends_round());
+            !drops
         });
+        self.rounds -= ignored;
         end.is_some()
     }
 
     /// Everything that was forwarded and got no complete answer.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Owed> + '_ {
-        self.queue.drain(..)
+        self.queue.drain(..).map(|(owed, _)| owed)
+    }
+}
+
+impl Owed {
+    /// Whether ReadyForQuery is the end of its answer.
+    const fn ends_round(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::RefusedQuery(_) | Self::Sync | Self::Own(Own::Sync))
     }
 }
 

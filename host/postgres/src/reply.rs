@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use grille_pg_codec::backend::{CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field};
-use grille_pg_codec::{frame, tag::backend as tag};
+use grille_pg_codec::{encode, frame, tag::backend as tag};
 use grille_policy::{Fault, TransactionState};
 use grille_sql::{RowPlan, SessionEffect};
 
 use crate::catalog::text_row;
 use crate::copy::CopyOut;
 use crate::filter::ROW_BYTES_MAX;
+use crate::operation::changes_settings;
 use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
@@ -38,6 +39,11 @@ impl Session {
             if self.target.inbox.len() < head.len {
                 break;
             }
+            let is_data = matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA);
+            if is_data && self.state.swallows_to_sync && !matches!(self.owed.front_mut(), Some(Owed::Own(_))) {
+                self.target.inbox.advance(head.len);
+                continue;
+            }
             if head.tag == tag::DATA_ROW && self.shape_rows().await? {
                 let filter = self.owed.running().and_then(|running| running.filter.as_ref());
                 match filter.map(|filter| filter.rewrites()) {
@@ -50,6 +56,7 @@ impl Session {
             }
             let message = self.target.inbox.split_to(head.len);
             self.on_reply(head.tag, message).await?;
+            self.say_ours()?;
         }
         self.record_all()?;
         if self.target.is_ended { Err(End::TargetGone) } else { Ok(()) }
@@ -74,6 +81,10 @@ impl Session {
             }
             tag::PARAMETER_STATUS => self.pass(&message),
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
+            tag::COPY_IN_RESPONSE if self.state.swallows_to_sync => {
+                // The caller has read an error and will send no data.
+                Ok(self.target.outbox.put(|out| encode::copy_fail(out, "a result before it was cut"))?)
+            }
             tag::COPY_IN_RESPONSE => {
                 let is_extended = matches!(self.owed.front_mut(), Some(Owed::Execute(_)));
                 self.state.copies_in = !self.owed.begin_copy_in();
@@ -95,7 +106,7 @@ impl Session {
     }
 
     /// Records a message and queues it, unless everything up to ReadyForQuery is dropped.
-    fn emit(&mut self, message: &[u8]) -> Result<(), End> {
+    pub(crate) fn emit(&mut self, message: &[u8]) -> Result<(), End> {
         if self.state.swallows_to_sync {
             return Ok(());
         }
@@ -124,7 +135,7 @@ impl Session {
         match self.owed.front_mut() {
             Some(Owed::Query(running)) => {
                 let (judged, statement) = (Arc::clone(&running.judged), running.statement);
-                match self.plan(&judged, statement, &columns, &ResultFormats::default()).await {
+                match self.plan(&judged, statement, &columns, &ResultFormats::described(&columns)).await {
                     Ok(filter) => self.start_rows(filter),
                     Err(answer) => {
                         self.cut(answer);
@@ -170,15 +181,22 @@ impl Session {
     fn on_step(&mut self, tag: u8, message: &BytesMut) -> Result<(), End> {
         let fits = matches!(
             (tag, self.owed.front_mut()),
-            (tag::PARSE_COMPLETE, Some(Owed::Parse(_) | Owed::Own(Own::Parse)))
-                | (tag::BIND_COMPLETE, Some(Owed::Bind(_) | Owed::Own(Own::Bind)))
+            (tag::PARSE_COMPLETE, Some(Owed::Parse(..) | Owed::Own(Own::Parse)))
+                | (tag::BIND_COMPLETE, Some(Owed::Bind(..) | Owed::Own(Own::Bind)))
                 | (tag::CLOSE_COMPLETE, Some(Owed::Close | Owed::Own(Own::Close)))
         );
         if !fits {
             return Err(End::misbehaved("an answer out of order"));
         }
         self.pass(message)?;
-        self.owed.pop();
+        match self.owed.pop_with_removed() {
+            Some((Owed::Parse(before, prepared), _)) => self.name_prepared(&before, &prepared),
+            Some((Owed::Bind(before, portal), _)) => self.name_portal(&before, &portal),
+            Some((Owed::Close, Some(removed))) => {
+                self.name_closed(removed.statement.as_ref(), removed.portal.as_ref());
+            }
+            _ => {}
+        }
         Ok(())
     }
 
@@ -221,7 +239,8 @@ impl Session {
             running.sqlstate = Some(answer.sqlstate.to_owned());
             running.withheld = Some(answer.clone());
             self.fail_in_place(answer)?;
-            self.state.swallows_to_sync = !is_query;
+            self.state.swallows_to_sync = true;
+            self.state.skips_to_sync |= !is_query && self.owed.rounds_left() == 0;
         } else {
             self.emit(&message)?;
         }
@@ -253,22 +272,10 @@ impl Session {
         };
         for effect in &statement.session {
             self.view.names.apply(effect);
-            if matches!(
-                effect,
-                SessionEffect::Set { .. }
-                    | SessionEffect::Reset { .. }
-                    | SessionEffect::ResetAll
-                    | SessionEffect::Discard(_)
-                    | SessionEffect::Rollback
-                    | SessionEffect::RollbackTo
-                    | SessionEffect::SetRole
-                    | SessionEffect::SetSessionAuthorization
-            ) {
-                self.view.is_stale = true;
-            }
+            self.view.is_stale |= changes_settings(effect);
             match effect {
                 SessionEffect::Discard(grille_sql::Discard::All) | SessionEffect::Deallocate { name: None } => {
-                    self.statements.clear();
+                    self.statements.clear_named();
                 }
                 SessionEffect::Deallocate { name: Some(name) } => self.statements.remove(name.as_bytes()),
                 _ => {}
@@ -293,7 +300,8 @@ impl Session {
         // What was set in a transaction that failed is as before.
         self.view.is_stale = true;
         let may_quote = self.view.is_masked() && self.may_quote_protected();
-        let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_) | Owed::RefusedQuery(_)));
+        // ReadyForQuery follows at once: also on a Sync that fails because the transaction cannot be committed.
+        let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_) | Owed::RefusedQuery(_) | Owed::Sync));
         let mut answer = None;
         match self.owed.front_mut() {
             Some(Owed::RefusedQuery(ours)) => answer = Some((**ours).clone()),
@@ -326,15 +334,19 @@ impl Session {
     /// The server skips everything up to the next Sync; what was put down for it is taken back.
     fn skip_after_error(&mut self, sqlstate: &str) -> Result<(), End> {
         match self.owed.pop() {
-            Some(Owed::Parse(before)) => self.statements.take_back(before),
-            Some(Owed::Bind(before)) => self.portals.take_back(before),
+            Some(Owed::Parse(before, _)) => self.statements.take_back(before),
+            Some(Owed::Bind(before, _)) => self.portals.take_back(before),
             Some(Owed::Execute(running)) => self.record_outcome(&running)?,
             _ => {}
         }
-        for owed in self.owed.skip_to_sync() {
+        for (owed, removed) in self.owed.skip_to_sync() {
+            if let Some(removed) = removed {
+                removed.statement.into_iter().for_each(|before| self.statements.restore(before));
+                removed.portal.into_iter().for_each(|before| self.portals.restore(before));
+            }
             match owed {
-                Owed::Parse(before) => self.statements.restore(before),
-                Owed::Bind(before) => self.portals.restore(before),
+                Owed::Parse(before, _) => self.statements.restore(before),
+                Owed::Bind(before, _) => self.portals.restore(before),
                 Owed::Execute(mut running) | Owed::Query(mut running) => {
                     running.sqlstate = Some(sqlstate.to_owned());
                     self.record_outcome(&running)?;
@@ -343,7 +355,7 @@ impl Session {
             }
         }
         // Without a Sync on its way the server skips what the caller still sends, so it is not even forwarded.
-        self.state.skips_to_sync |= self.owed.is_empty();
+        self.state.skips_to_sync |= !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));
         Ok(())
     }
 
@@ -360,8 +372,8 @@ impl Session {
             Some(Owed::Query(running) | Owed::Execute(running)) => running.judged.touches_protected(),
             Some(Owed::DescribePortal(Some(portal))) => portal.prepared.judged.touches_protected(),
             Some(Owed::DescribePortal(None)) => true,
-            Some(Owed::Parse(_) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
-            Some(Owed::Bind(_)) => true,
+            Some(Owed::Parse(..) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
+            Some(Owed::Bind(_, portal)) => portal.prepared.judged.touches_protected(),
             _ => false,
         }
     }
@@ -383,23 +395,30 @@ impl Session {
             TransactionStatus::Failed => TransactionState::Failed,
         };
         self.state.copies_in = false;
-        if self.state.transaction == TransactionState::Idle {
-            self.end_transaction();
-        }
-        self.state.swallows_to_sync = false;
         match self.owed.pop() {
             Some(Owed::Query(running)) => self.record_outcome(&running)?,
             Some(Owed::RefusedQuery(_) | Owed::Sync) => {}
-            Some(Owed::Own(Own::Sync)) => return Ok(()),
+            Some(Owed::Own(Own::Sync)) => {
+                self.transaction_stands();
+                return Ok(());
+            }
             _ => return Err(End::misbehaved("ready although more is owed")),
         }
+        self.transaction_stands();
+        if self.fails_cut_transaction()? {
+            return Ok(());
+        }
+        self.state.swallows_to_sync = false;
         self.emit(&message)
     }
 
-    fn end_transaction(&mut self) {
-        if !self.state.in_pipeline {
-            self.portals.clear();
+    /// What ends with the transaction has ended, if it has.
+    fn transaction_stands(&mut self) {
+        if self.state.transaction != TransactionState::Idle {
+            return;
         }
+        let said = self.owed.rounds() - self.owed.rounds_left();
+        self.portals.retain(|portal| portal.round >= said);
         self.view.names.transaction_ended();
         if std::mem::take(&mut self.view.has_own_ddl) {
             self.path.catalogs.of(&self.route.target).invalidate(self.view.needs_catalog());
@@ -466,7 +485,7 @@ impl Session {
             return Ok(());
         }
         let mut data = BytesMut::new();
-        grille_pg_codec::encode::copy_data(&mut data, treated)?;
+        encode::copy_data(&mut data, treated)?;
         self.record_reply(1, &data)?;
         if let Some(running) = self.owed.running() {
             running.bytes += data.len() as u64;

@@ -43,6 +43,8 @@ pub(crate) mod sqlstate {
     pub(crate) const NO_STATEMENT: &str = "26000";
     /// A portal that Grille never saw bound.
     pub(crate) const NO_PORTAL: &str = "34000";
+    /// Skipped behind a failure: the transaction has failed.
+    pub(crate) const SKIPPED: &str = "25P02";
     /// What Grille does not speak.
     pub(crate) const UNSUPPORTED: &str = "0A000";
 }
@@ -82,6 +84,11 @@ impl Answer {
             Fault::Gateway,
             "the ledger cannot be written, so nothing is forwarded; tell the operator",
         )
+    }
+
+    /// What the server skips because something before it in its pipeline failed. Only records hold it.
+    pub(crate) fn skipped() -> Self {
+        Self::new(sqlstate::SKIPPED, Fault::Caller, "skipped: something before it in its pipeline failed")
     }
 
     pub(crate) fn malformed(what: impl Into<String>) -> Self {

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Buf;
-use grille_pg_codec::{frame, tag::backend as tag};
-use grille_policy::{Batch, Fault, Verdict};
+use grille_pg_codec::{encode, frame, tag::backend as tag};
+use grille_policy::{Batch, Fault, TransactionState, Verdict};
 
 use crate::budget::Left;
 use crate::filter::{BadRow, Filter};
+use crate::operation::Judged;
+use crate::replies::Owed;
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, Session};
 use crate::transform;
@@ -64,6 +66,9 @@ impl Session {
 
     /// Whether rows and COPY data that come now pass as they are.
     fn passes_data(&mut self) -> bool {
+        if self.state.swallows_to_sync {
+            return false;
+        }
         let (masked, treats_copy) = (self.view.is_masked(), self.state.copy_out.is_some());
         self.owed.running().is_some_and(|running| {
             running.cut.is_none() && !treats_copy && (!masked || (running.is_shaped && running.filter.is_none()))
@@ -92,7 +97,7 @@ impl Session {
         } else {
             let columns = portal.prepared.columns.lock().clone();
             match columns {
-                Some(columns) => self.plan(&judged, 0, &columns, &portal.formats).await,
+                Some(columns) => self.plan(&judged, 0, &columns, &portal.formats_of(&columns)).await,
                 None => return Err(End::misbehaved("rows without a description")),
             }
         };
@@ -263,5 +268,35 @@ impl Session {
             running.cut = Some(answer);
             self.cancel_upstream();
         }
+    }
+
+    /// A result that was complete before the target heard of the cut has not failed there. At Sync a failing Parse goes
+    /// before it, so that the pipeline is rolled back. Where something was written before in the same pipeline, that is
+    /// waited for; else what was only read may as well be committed.
+    pub(crate) async fn end_cut_pipeline(&mut self) -> Result<(), End> {
+        if self.state.has_written && self.view.is_masked() {
+            self.settle(Judged::has_treatments).await?;
+        }
+        if self.state.swallows_to_sync && self.owed.rounds_left() == 0 {
+            self.refuse_in_pipeline(Answer::skipped())?;
+        }
+        Ok(())
+    }
+
+    /// The same where ReadyForQuery came without that, inside a transaction block: a failing query makes it fail. The
+    /// caller reads only what comes of that. Answers whether that is still to come.
+    pub(crate) fn fails_cut_transaction(&mut self) -> Result<bool, End> {
+        if !self.state.swallows_to_sync || self.state.transaction != TransactionState::Open {
+            return Ok(false);
+        }
+        if self.owed.rounds_left() > 0 || self.state.in_pipeline {
+            let message = "a result was cut after more of its transaction was sent, so the transaction must end";
+            return Err(End::fatal("cut", Answer::new(sqlstate::REFUSED, Fault::Gateway, message)));
+        }
+        self.refuse_in_pipeline(Answer::skipped())?;
+        self.target.outbox.append(encode::sync);
+        self.owed.push(Owed::Sync);
+        (self.state.skips_to_sync, self.state.in_pipeline) = (false, false);
+        Ok(true)
     }
 }

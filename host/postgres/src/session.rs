@@ -85,8 +85,12 @@ pub(crate) struct State {
     pub(crate) transaction: TransactionState,
     /// Extended messages were forwarded since the last Sync.
     pub(crate) in_pipeline: bool,
+    /// Something was bound since the last Sync: it lasts until then.
+    pub(crate) has_bound: bool,
     /// Something was executed since the last Sync: locks may be held.
     pub(crate) has_executed: bool,
+    /// Something that may write was executed since the last Sync.
+    pub(crate) has_written: bool,
     /// A message was refused: the rest up to Sync is dropped, as the server would.
     pub(crate) skips_to_sync: bool,
     /// Bytes of a frame that still pass from the caller without being looked at.
@@ -118,7 +122,9 @@ impl Default for State {
         Self {
             transaction: TransactionState::Idle,
             in_pipeline: false,
+            has_bound: false,
             has_executed: false,
+            has_written: false,
             skips_to_sync: false,
             passing_up: 0,
             passing_down: 0,
@@ -424,7 +430,9 @@ impl Session {
     /// Asks the target something on the session's own connection, so that its uncommitted work is seen. The caller's
     /// pipeline and transaction are as before.
     pub(crate) async fn ask(&mut self, sql: &str) -> Result<Vec<TextRow>, End> {
-        let ends_with_sync = !self.state.in_pipeline;
+        // A Sync in the caller's pipeline would end its portals and commit what it has executed; without one the server
+        // takes what comes next for a part of ours, and refuses what must stand alone.
+        let ends_with_sync = !self.state.has_bound && !self.state.has_executed;
         let name = grille_pg_codec::frontend::Target::Statement(OWN_NAME);
         let outbox = &mut self.target.outbox;
         outbox.put(|out| encode::parse(out, OWN_NAME, sql.as_bytes(), &[]))?;

@@ -34,7 +34,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Portal {
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) parameters: Arc<[Parameter]>,
-    pub(crate) formats: ResultFormats,
+    /// None for a cursor of SQL, which has those that the server describes.
+    pub(crate) formats: Option<ResultFormats>,
     /// What was decided when it was bound.
     pub(crate) decision: Decision,
     /// The transaction that the policies were told of then: it may be another when it is executed.
@@ -43,6 +44,14 @@ pub(crate) struct Portal {
     pub(crate) recorded: Mutex<Option<DecisionId>>,
     /// The treatments of its rows, compiled when its shape was first known.
     pub(crate) filter: Mutex<Option<Arc<Filter>>>,
+    /// How many ReadyForQuery were owed or said when it was bound: it ends with a later one outside a transaction.
+    pub(crate) round: u64,
+}
+
+impl Portal {
+    pub(crate) fn formats_of(&self, columns: &[OwnedField]) -> ResultFormats {
+        self.formats.clone().unwrap_or_else(|| ResultFormats::described(columns))
+    }
 }
 
 /// The result formats of a Bind.
@@ -50,6 +59,12 @@ pub(crate) struct Portal {
 pub(crate) struct ResultFormats(pub(crate) Vec<Format>);
 
 impl ResultFormats {
+    /// As the server says them with the columns: of a simple query, where only a binary cursor's are not text, and of
+    /// a portal.
+    pub(crate) fn described(columns: &[OwnedField]) -> Self {
+        Self(columns.iter().map(|column| column.format).collect())
+    }
+
     /// By Bind's rule: none = all text, one = all that one, else one each.
     pub(crate) fn of(&self, column: usize) -> Format {
         match self.0.as_slice() {
@@ -66,10 +81,24 @@ pub(crate) struct Names<T> {
     max: usize,
 }
 
-/// What a name stood for before it was put down anew.
+/// What a name stood for before it was put down anew, or taken away.
 pub(crate) struct Before<T> {
     name: Name,
     value: Option<Arc<T>>,
+}
+
+impl<T> Before<T> {
+    /// The name as SQL knows it; none for the unnamed one.
+    pub(crate) fn sql_name(&self) -> Option<Arc<str>> {
+        if self.name.is_empty() { None } else { Some(String::from_utf8_lossy(&self.name).into()) }
+    }
+}
+
+/// What a message takes away as soon as the server reads it. If it never does, it is put back.
+#[derive(Default)]
+pub(crate) struct Removed {
+    pub(crate) statement: Option<Before<Prepared>>,
+    pub(crate) portal: Option<Before<Portal>>,
 }
 
 impl<T> Names<T> {
@@ -111,8 +140,18 @@ impl<T> Names<T> {
         self.map.remove(name);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.map.clear();
+    /// The same, with the way back.
+    pub(crate) fn take(&mut self, name: &[u8]) -> Before<T> {
+        Before { name: name.into(), value: self.map.remove(name) }
+    }
+
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.map.retain(|_, value| keep(value));
+    }
+
+    /// Forgets all but the unnamed one, which DISCARD ALL and DEALLOCATE ALL leave alone.
+    pub(crate) fn clear_named(&mut self) {
+        self.map.retain(|name, _| name.is_empty());
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use grille_policy::StatementFacts;
+use grille_policy::{Effect, StatementFacts};
 
 use crate::analysis::{Body, Discard, SessionEffect};
 use crate::{Analysis, facts};
@@ -86,16 +86,21 @@ impl SessionNames {
         self.cursors.get(name).map(|(body, _)| body)
     }
 
-    /// What policies should see of a text: its own facts, and those of the prepared statements that it executes.
+    /// What policies should see of a text: its own facts, and those of the prepared statements that it executes. What
+    /// executes a statement that nobody prepared does what is unknown.
     #[must_use]
     pub fn facts(&self, analysis: &Analysis) -> Arc<StatementFacts> {
-        let runs = analysis.statements.iter().filter_map(|statement| statement.detail.runs.as_deref());
-        let mut bodies = runs.filter_map(|name| self.prepared(name)).peekable();
-        if bodies.peek().is_none() {
+        let mut runs = analysis.statements.iter().filter_map(|statement| statement.detail.runs.as_deref()).peekable();
+        if runs.peek().is_none() {
             return Arc::clone(&analysis.facts);
         }
         let mut merged = StatementFacts::clone(&analysis.facts);
-        bodies.for_each(|body| facts::add(&mut merged, &body.facts));
+        for name in runs {
+            match self.prepared(name) {
+                Some(body) => facts::add(&mut merged, &body.facts),
+                None => merged.effects.push(Effect::Unknown),
+            }
+        }
         facts::tidy(&mut merged);
         Arc::new(merged)
     }

@@ -10,6 +10,7 @@ mod driver;
 mod hostile;
 mod libpq;
 mod limits;
+mod names;
 mod pipeline;
 mod policies;
 mod rogue;

@@ -6,8 +6,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
-use grille_test_support::{OWNER, READER, Raw, World};
+use grille_test_support::{CLERK, OWNER, READER, Raw, World};
 use tokio::time::Instant;
+
+use crate::script::{Script, tags};
 
 /// What the guest does, and what the caller reads.
 const FAILURES: [(&str, &str); 11] = [
@@ -25,6 +27,10 @@ const FAILURES: [(&str, &str); 11] = [
 ];
 
 fn probed(more: &str) -> World {
+    probed_with("judge = \"by-literal\"", more)
+}
+
+fn probed_with(settings: &str, more: &str) -> World {
     let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/guests/probe.wasm");
     assert!(probe.is_file(), "{} is missing: run `cargo xtask components` first", probe.display());
     World::with(&format!(
@@ -33,7 +39,7 @@ plugin = {probe:?}
 targets = ["work"]
 roles = ["*", "!owner"]
 allow_unsigned = true
-settings = {{ judge = "by-literal" }}
+settings = {{ {settings} }}
 {more}"#
     ))
 }
@@ -72,6 +78,29 @@ fn every_failure_of_a_policy_refuses_one_operation_and_nothing_else() {
     assert_eq!(session.value("SELECT 40 + 2").expect("the next one works"), "42");
     assert_eq!(world.session(OWNER).value("SELECT 'trap'").expect("whom no policy binds, none fails"), "trap");
     assert!(!world.said().contains("panicked"), "{}", world.said());
+}
+
+#[test]
+fn a_result_that_is_cut_leaves_what_an_error_leaves() {
+    let world = probed_with("classify = \"redact\", plan = \"block\"", "");
+    let mut session = world.session(CLERK);
+    let script = Script::default;
+    world.cluster.sql("work", "INSERT INTO notes VALUES (1, 'a')").expect("inserts");
+    let status = |replies: &[grille_test_support::Reply]| replies.last().map(|last| last.body[0]);
+    for _ in 0..20 {
+        // Whether the target hears of it in time or the result was complete before.
+        for read in [script().query("SELECT body FROM notes"), script().run("SELECT body FROM notes", &[]).sync()] {
+            session.query("BEGIN").expect("begins");
+            let replies = read.play(&mut session).expect("the session goes on");
+            assert_eq!(replies.iter().find_map(|reply| reply.sqlstate()).as_deref(), Some("42501"), "{replies:?}");
+            assert_eq!(status(&replies), Some(b'E'), "{replies:?}");
+            assert_eq!(tags(&session.query("ROLLBACK").expect("rolls back")), "CZ");
+        }
+        let written = script().run("INSERT INTO notes VALUES (2, 'b')", &[]).run("SELECT body FROM notes", &[]).sync();
+        let replies = written.play(&mut session).expect("the session goes on");
+        assert_eq!(status(&replies), Some(b'I'));
+        assert_eq!(world.cluster.sql("work", "SELECT count(*) FROM notes").expect("counts"), "1", "it is rolled back");
+    }
 }
 
 #[test]

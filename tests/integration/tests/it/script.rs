@@ -27,6 +27,12 @@ impl Script {
         self
     }
 
+    /// One that earns no ReadyForQuery, because something before it in its pipeline fails.
+    pub(crate) fn query_skipped(mut self, sql: &str) -> Self {
+        encode::query(&mut self.bytes, sql.as_bytes()).expect("no zero byte");
+        self
+    }
+
     pub(crate) fn parse(mut self, name: &str, sql: &str) -> Self {
         encode::parse(&mut self.bytes, name.as_bytes(), sql.as_bytes(), &[]).expect("no zero byte");
         self

@@ -1,0 +1,185 @@
+//! Names that cross the protocols: what SQL prepared or declared and the extended protocol uses, and what the extended
+//! protocol put down and SQL uses. And Grille's own setting, `grille.reason`, which is answered here in both.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use grille_pg_codec::{backend::TransactionStatus, encode};
+use grille_policy::TransactionState;
+use grille_sql::SessionEffect;
+use parking_lot::Mutex;
+
+use crate::decide::Ruling;
+use crate::operation::Judged;
+use crate::record::no_parameters;
+use crate::replies::Owed;
+use crate::respond::Answer;
+use crate::session::{End, Session};
+use crate::statements::{Before, Portal, Prepared};
+
+impl Session {
+    /// A prepared statement by its name. One that SQL prepared is judged as its EXECUTE would be, which is judged by
+    /// what was prepared.
+    pub(crate) async fn prepared(&mut self, name: &[u8]) -> Result<Option<Arc<Prepared>>, End> {
+        if let Some(prepared) = self.statements.get(name) {
+            return Ok(Some(Arc::clone(prepared)));
+        }
+        self.settle_all().await?;
+        if let Some(prepared) = self.statements.get(name) {
+            return Ok(Some(Arc::clone(prepared)));
+        }
+        match std::str::from_utf8(name) {
+            Ok(name) if self.view.names.prepared(name).is_some() => {
+                let judged = self.judge(format!("EXECUTE {}", quoted(name)).into()).await?;
+                Ok(Some(Arc::new(Prepared { judged, parameter_types: Vec::new(), columns: Mutex::new(None) })))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A portal by its name. A cursor that SQL declared is judged as a FETCH of all its rows.
+    pub(crate) async fn portal(&mut self, name: &[u8]) -> Result<Result<Option<Arc<Portal>>, Answer>, End> {
+        if let Some(portal) = self.portals.get(name) {
+            return Ok(Ok(Some(Arc::clone(portal))));
+        }
+        self.settle_all().await?;
+        if let Some(portal) = self.portals.get(name) {
+            return Ok(Ok(Some(Arc::clone(portal))));
+        }
+        let Some(name) = std::str::from_utf8(name).ok().filter(|name| self.view.names.cursor(name).is_some()) else {
+            return Ok(Ok(None));
+        };
+        let judged = self.judge(format!("FETCH ALL FROM {}", quoted(name)).into()).await?;
+        let (parameters, transaction) = (no_parameters(), self.state.transaction);
+        let (decision, recorded) = match self.rule(&judged, &parameters).await? {
+            Ruling::Refuse(answer) => return Ok(Err(answer)),
+            Ruling::Allow(decision) => (decision, None),
+            Ruling::Released(id, decision) => (decision, Some(id)),
+        };
+        Ok(Ok(Some(Arc::new(Portal {
+            prepared: Arc::new(Prepared { judged, parameter_types: Vec::new(), columns: Mutex::new(None) }),
+            parameters,
+            formats: None,
+            decision,
+            transaction,
+            recorded: Mutex::new(recorded),
+            filter: Mutex::new(None),
+            round: self.owed.rounds(),
+        }))))
+    }
+
+    /// SQL may EXECUTE what Parse has prepared.
+    pub(crate) fn name_prepared(&mut self, before: &Before<Prepared>, prepared: &Prepared) {
+        if let (Some(name), Some(body)) = (before.sql_name(), prepared.judged.body()) {
+            self.view.names.prepare(name, body);
+        }
+    }
+
+    /// SQL may FETCH from what Bind has opened.
+    pub(crate) fn name_portal(&mut self, before: &Before<Portal>, portal: &Portal) {
+        if let (Some(cursor), Some(body)) = (before.sql_name(), portal.prepared.judged.body()) {
+            self.view.names.declare(cursor, body, false);
+        }
+    }
+
+    /// Close has taken a name away for SQL too.
+    pub(crate) fn name_closed(&mut self, statement: Option<&Before<Prepared>>, portal: Option<&Before<Portal>>) {
+        if let Some(name) = statement.and_then(Before::sql_name) {
+            self.view.names.apply(&SessionEffect::Deallocate { name: Some(name) });
+        }
+        if let Some(cursor) = portal.and_then(Before::sql_name) {
+            self.view.names.apply(&SessionEffect::Close { cursor: Some(cursor) });
+        }
+    }
+
+    /// Waits for all answers: a failure among them puts names back that were taken away behind it.
+    async fn settle_all(&mut self) -> Result<(), End> {
+        self.settle_owed(|owed| !matches!(owed, Owed::CopyEnd)).await
+    }
+
+    /// Waits until nothing is under way that changes what a name stands for.
+    pub(crate) async fn settle_names(&mut self) -> Result<(), End> {
+        self.settle_owed(|owed| match owed {
+            Owed::Query(running) | Owed::Execute(running) => running.judged.uses_names(),
+            Owed::Parse(before, _) => before.sql_name().is_some(),
+            Owed::Bind(before, _) => before.sql_name().is_some(),
+            Owed::Close => true,
+            _ => false,
+        })
+        .await
+    }
+
+    /// Waits until nothing runs that matters so.
+    pub(crate) async fn settle(&mut self, matters: impl Fn(&Judged) -> bool) -> Result<(), End> {
+        self.settle_owed(|owed| match owed {
+            Owed::Query(running) | Owed::Execute(running) => matters(&running.judged),
+            _ => false,
+        })
+        .await
+    }
+
+    /// A COPY that waits for its data is not waited for.
+    async fn settle_owed(&mut self, matters: impl Fn(&Owed) -> bool) -> Result<(), End> {
+        let is_pending = |session: &Self| session.owed.iter().any(&matters);
+        if !is_pending(self) {
+            return Ok(());
+        }
+        // Also behind a Sync: the server ignores one that it reads inside COPY data.
+        self.target.outbox.append(encode::flush);
+        while is_pending(self) && !self.state.copies_in {
+            self.turn(false).await?;
+        }
+        self.not_into_copy()
+    }
+
+    /// Waits until the status of the last ReadyForQuery is the state of the transaction.
+    pub(crate) async fn settle_transaction(&mut self) -> Result<(), End> {
+        while self.owed.rounds_left() > 0 && !self.state.copies_in {
+            self.turn(false).await?;
+        }
+        self.not_into_copy()
+    }
+
+    /// A COPY began while a message was waited with that does not belong into its data.
+    fn not_into_copy(&self) -> Result<(), End> {
+        if self.state.copies_in { Err(End::malformed("only COPY data belongs into a COPY")) } else { Ok(()) }
+    }
+
+    /// Answers a message that is not forwarded, when its turn comes.
+    pub(crate) fn answer(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), End> {
+        let mut answer = BytesMut::new();
+        write(&mut answer);
+        self.owed.push(Owed::Ours(answer.freeze()));
+        self.say_ours()
+    }
+
+    /// Says the answers of Grille's own whose turn it is.
+    pub(crate) fn say_ours(&mut self) -> Result<(), End> {
+        while let Some(answer) = self.owed.pop_ours() {
+            self.emit(&answer)?;
+        }
+        Ok(())
+    }
+
+    /// `SET grille.reason = '…'` by the simple protocol.
+    pub(crate) async fn answer_own_query(&mut self, reason: Arc<str>) -> Result<(), End> {
+        self.settle_transaction().await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
+        self.state.reason = Some(reason);
+        let status = match self.state.transaction {
+            TransactionState::Idle => TransactionStatus::Idle,
+            TransactionState::Open => TransactionStatus::Open,
+            TransactionState::Failed => TransactionStatus::Failed,
+        };
+        self.answer(|out| {
+            encode::command_complete(out, "SET").expect("a short word without zero bytes");
+            encode::ready_for_query(out, status);
+        })
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
