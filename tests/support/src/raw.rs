@@ -83,6 +83,11 @@ impl Raw {
         Ok(raw)
     }
 
+    /// How long it waits for an answer.
+    pub fn be_patient_for(&self, patience: Duration) -> Result<()> {
+        self.stream.set_read_timeout(Some(patience)).context("set a timeout")
+    }
+
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes).context("send")
     }

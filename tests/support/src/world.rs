@@ -27,6 +27,13 @@ pub struct Caller {
     role: &'static str,
 }
 
+impl Caller {
+    /// One of the issuer's accounts, in a role that its groups give.
+    pub const fn of(account: &'static str, role: &'static str) -> Self {
+        Self { account, role }
+    }
+}
+
 /// May do everything.
 pub const OWNER: Caller = Caller { account: "dba", role: "owner" };
 /// May only read.

@@ -6,6 +6,7 @@
 
 mod bearer;
 mod cancel;
+mod differential;
 mod driver;
 mod hostile;
 mod libpq;

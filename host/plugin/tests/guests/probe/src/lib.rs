@@ -57,6 +57,11 @@ impl SqlHook for Probe {
             "by-text" => statement.text(),
             // The first literal, so that it can be said in SQL.
             "by-literal" => statement.text().split('\'').nth(1).unwrap_or_default().to_owned(),
+            // The first parameter, which nobody knows before Bind; else the first literal.
+            "by-value" => match statement.parameter(0).and_then(|given| given.value) {
+                Some(value) => String::from_utf8_lossy(&value).into_owned(),
+                None => statement.text().split('\'').nth(1).unwrap_or_default().to_owned(),
+            },
             fixed => fixed.to_owned(),
         };
         self.opinion(&text, session, Some(statement))
