@@ -339,6 +339,7 @@ impl Session {
             Some(Owed::Execute(running)) => self.record_outcome(&running)?,
             _ => {}
         }
+        let mut skipped = Vec::new();
         for (owed, removed) in self.owed.skip_to_sync() {
             if let Some(removed) = removed {
                 removed.statement.into_iter().for_each(|before| self.statements.restore(before));
@@ -347,12 +348,14 @@ impl Session {
             match owed {
                 Owed::Parse(before, _) => self.statements.restore(before),
                 Owed::Bind(before, _) => self.portals.restore(before),
-                Owed::Execute(mut running) | Owed::Query(mut running) => {
-                    running.sqlstate = Some(sqlstate.to_owned());
-                    self.record_outcome(&running)?;
-                }
+                Owed::Execute(running) | Owed::Query(running) => skipped.push(running),
                 _ => {}
             }
+        }
+        // Outcomes in the order of the decisions.
+        for mut running in skipped.into_iter().rev() {
+            running.sqlstate = Some(sqlstate.to_owned());
+            self.record_outcome(&running)?;
         }
         // Without a Sync on its way the server skips what the caller still sends, so it is not even forwarded.
         self.state.skips_to_sync |= !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));

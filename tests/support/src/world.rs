@@ -3,17 +3,19 @@
 use std::{
     fs,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
+    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use grille_demo::{
     cluster::{Cluster, Options},
     issuer::{AUDIENCE, Issuer},
 };
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::Instant};
 
 use crate::{
     Raw, Reply,
@@ -41,6 +43,8 @@ pub const READER: Caller = Caller { account: "analyst", role: "reader" };
 /// May read and write, but only the table of notes.
 pub const CLERK: Caller = Caller { account: "reviewer", role: "clerk" };
 
+/// The gateway sees the file, and compiles what changed.
+const RELOAD: Duration = Duration::from_secs(60);
 const TARGET: &str = "work";
 const LOGIN: &str = "work_app";
 const DIRECT: &str = "work_direct";
@@ -208,6 +212,26 @@ address = "{admin}"
     pub fn driver_direct(&self) -> String {
         let (host, port) = (self.cluster.address().ip(), self.cluster.address().port());
         format!("host={host} port={port} user={DIRECT} dbname={TARGET} password='{LOGIN_PASSWORD}'")
+    }
+
+    /// Changes the configuration while the gateway runs, and waits until the policies of it are in force.
+    pub fn reconfigure(&self, from: &str, to: &str) -> Result<()> {
+        let config = self.dir.path().join("grille.toml");
+        let epochs = || self.said().matches("policy epoch").count();
+        let before = epochs();
+        let text = fs::read_to_string(&config).context("read grille.toml")?;
+        fs::write(&config, text.replace(from, to)).context("write grille.toml")?;
+        let deadline = Instant::now() + RELOAD;
+        while epochs() == before {
+            ensure!(Instant::now() < deadline, "no new policies; the gateway said:\n{}", self.said());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Where the gateway writes its ledger, and the key that opens what is sealed in it.
+    pub fn ledger(&self) -> (PathBuf, PathBuf) {
+        (self.dir.path().join("ledger"), self.dir.path().join("seal.key"))
     }
 
     pub fn said(&self) -> String {

@@ -17,6 +17,7 @@ mod policies;
 mod rogue;
 mod same;
 mod scene;
+mod records;
 mod script;
 mod server;
 mod split;

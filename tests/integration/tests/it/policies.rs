@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
+use grille_pg_codec::Format;
 use grille_test_support::{CLERK, OWNER, READER, Raw, World};
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ fn probed(more: &str) -> World {
     probed_with("judge = \"by-literal\"", more)
 }
 
-fn probed_with(settings: &str, more: &str) -> World {
+pub(crate) fn probed_with(settings: &str, more: &str) -> World {
     let probe = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/guests/probe.wasm");
     assert!(probe.is_file(), "{} is missing: run `cargo xtask components` first", probe.display());
     World::with(&format!(
@@ -101,6 +102,26 @@ fn a_result_that_is_cut_leaves_what_an_error_leaves() {
         assert_eq!(status(&replies), Some(b'I'));
         assert_eq!(world.cluster.sql("work", "SELECT count(*) FROM notes").expect("counts"), "1", "it is rolled back");
     }
+}
+
+#[test]
+fn what_was_allowed_when_it_was_prepared_is_judged_again() {
+    let world = probed("");
+    let mut session = world.session(READER);
+    let script = Script::default;
+    let bound = script().query("BEGIN").parse("s", "SELECT 1").bind("p", "s", &[], Format::Text).execute("p", 1).sync();
+    assert_eq!(tags(&bound.play(&mut session).expect("is allowed")), "CZ12DsZ");
+    world.reconfigure("judge = \"by-literal\"", "judge = \"block\"").expect("reloads");
+    let code = |replies: &[grille_test_support::Reply]| replies.iter().find_map(|reply| reply.sqlstate());
+    let executed = script().execute("p", 1).sync().play(&mut session).expect("the session goes on");
+    assert_eq!((tags(&executed).as_str(), code(&executed).as_deref()), ("EZ", Some("42501")));
+    assert_eq!(executed[1].body[0], b'E', "the transaction has failed");
+    let again = script().bind("", "s", &[], Format::Text).execute("", 0).sync().play(&mut session).expect("goes on");
+    assert_eq!((tags(&again).as_str(), code(&again).as_deref()), ("EZ", Some("42501")));
+    world.reconfigure("judge = \"block\"", "judge = \"by-literal\"").expect("reloads");
+    session.query("ROLLBACK").expect("rolls back");
+    let again = script().bind("", "s", &[], Format::Text).execute("", 0).sync().play(&mut session).expect("goes on");
+    assert_eq!(tags(&again), "2DCZ", "the statement is still prepared");
 }
 
 #[test]
