@@ -117,7 +117,11 @@ pub(super) fn contents(table: &str) -> String {
 
 /// Parse, Bind and Execute of one statement.
 fn run(chance: &mut Chance, mut parse: Message, kind: Kind) -> Vec<Message> {
-    let (name, portal) = (one(chance, &NAMES), one(chance, &NAMES));
+    let portal = one(chance, &NAMES);
+    let name = match &parse.say {
+        Say::Parse { sql, .. } => name_for(chance, sql),
+        _ => "",
+    };
     let mut bind = bind(chance, kind);
     if let Say::Parse { name: parsed, .. } = &mut parse.say {
         *parsed = name;
@@ -173,7 +177,14 @@ fn parse(chance: &mut Chance, kind: Kind) -> Message {
     if sql == "DISCARD ALL" && kind != Kind::Judged {
         sql.clear();
     }
-    Message { say: Say::Parse { name: one(chance, &NAMES), sql }, is_blocked }
+    Message { say: Say::Parse { name: name_for(chance, &sql), sql }, is_blocked }
+}
+
+/// A name for a statement. One that controls transactions gets none that EXECUTE knows: PostgreSQL 15 itself breaks down
+/// when EXECUTE runs such a one.
+fn name_for(chance: &mut Chance, sql: &str) -> &'static str {
+    let controls = ["BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
+    if controls.iter().any(|word| sql.starts_with(word)) { one(chance, &["", "t"]) } else { one(chance, &NAMES) }
 }
 
 fn bind(chance: &mut Chance, kind: Kind) -> Message {

@@ -71,7 +71,8 @@ fn end(pair: &mut Pair<'_>, steps: &mut Vec<Step>) -> Result<()> {
 fn say(pair: &mut Pair<'_>, steps: &mut Vec<Step>, message: Message) -> Result<()> {
     if pair.oracle.may_say(&message) {
         let stand = pair.oracle.stand;
-        let expected = pair.oracle.say(&message)?;
+        let before = || steps.iter().map(|step| format!("  {}\n", step.message)).collect::<String>();
+        let expected = pair.oracle.say(&message).with_context(|| format!("after\n{}", before()))?;
         steps.push(Step { message, stand, expected });
     }
     Ok(())
