@@ -18,7 +18,7 @@ use crate::{components, fuzz, npm, python, system, tidy};
 const GUEST_WORKSPACES: [&str; 3] = ["plugins", "sdk/rust", "examples/hello/rust"];
 /// Time for each fuzz target: enough to repeat what is known and to notice a parser that broke. Long runs are a person's
 /// or a night's choice.
-const FUZZ_SECONDS: u64 = 10;
+const FUZZ_SECONDS: u64 = 60;
 /// What runs once more in front of another major version of PostgreSQL. What strangers send never reaches a server;
 /// psql and pg_dump of another version refuse that one.
 const PATH_WITH_SECOND: &str = "package(grille-integration) and not test(hostile::)";

@@ -216,11 +216,9 @@ address = "{admin}"
 
     /// Changes the configuration while the gateway runs, and waits until the policies of it are in force.
     pub fn reconfigure(&self, from: &str, to: &str) -> Result<()> {
-        let config = self.dir.path().join("grille.toml");
         let epochs = || self.said().matches("policy epoch").count();
         let before = epochs();
-        let text = fs::read_to_string(&config).context("read grille.toml")?;
-        fs::write(&config, text.replace(from, to)).context("write grille.toml")?;
+        self.edit(|text| text.replace(from, to));
         let deadline = Instant::now() + RELOAD;
         while epochs() == before {
             ensure!(Instant::now() < deadline, "no new policies; the gateway said:\n{}", self.said());

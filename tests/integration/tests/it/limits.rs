@@ -106,6 +106,10 @@ fn a_write_that_returns_rows_is_refused_where_it_could_not_be_cut() {
     let (_, code, said, state) = outcome(&mut session, &query(&format!("{insert} RETURNING id")));
     assert_eq!((&*code, state), ("42501", b'I'), "{said}");
     assert!(said.contains("cannot be cut"), "{said}");
+    let cut = Script::default().run(&format!("{insert} RETURNING id"), &[]).sync();
+    let (rows, code, said, _) = outcome(&mut session, &cut);
+    assert_eq!((rows, &*code), (2, "54000"), "{said}");
+    assert_eq!(session.value("SELECT count(*) FROM notes").expect("an answer"), "0", "what was cut is rolled back");
     assert_eq!(outcome(&mut session, &query(insert)).1, "");
     assert_eq!(session.value("SELECT count(*) FROM notes").expect("an answer"), "5");
 }
