@@ -1,6 +1,10 @@
 //! TCP promises bytes, not messages: wherever a session's bytes are cut, it is the same session.
 
 use std::{
+    io::{self, Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::Duration,
@@ -8,7 +12,7 @@ use std::{
 
 use bytes::BytesMut;
 use grille_pg_codec::{Format, encode, tag::backend as tag};
-use grille_test_support::{OWNER, Raw, World};
+use grille_test_support::{CLERK, OWNER, READER, Raw, World};
 
 use crate::script::{Script, conversation, essence};
 
@@ -97,3 +101,105 @@ fn what_was_asked_before_goodbye_is_answered() {
 
 /// Sessions at once: each waits most of its time.
 const WORKERS: usize = 6;
+
+/// Every third place between two bytes of the server's: a message has a header of five, so that each place within a header
+/// comes up, at one message or another.
+const STRIDE: usize = 3;
+
+/// A way to the server on which the answers of the `n`th connection are cut after `n` strides; those of the first come
+/// one byte at a time.
+fn cutting(server: SocketAddr, connections: &Arc<AtomicUsize>) -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::clone(connections);
+    thread::spawn(move || {
+        for near in listener.incoming() {
+            let (mut near, mut far) = (near.unwrap(), TcpStream::connect(server).unwrap());
+            let (mut said, mut heard) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            near.set_nodelay(true).unwrap();
+            let cut = STRIDE * connections.fetch_add(1, Ordering::Relaxed);
+            thread::spawn(move || io::copy(&mut said, &mut far));
+            // Whichever side ends first ends both.
+            thread::spawn(move || pass(&mut heard, &mut near, cut));
+        }
+    });
+    address
+}
+
+fn pass(from: &mut TcpStream, to: &mut TcpStream, cut: usize) -> io::Result<()> {
+    let (mut buffer, mut passed) = ([0; 4096], 0);
+    loop {
+        let read = from.read(&mut buffer)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if read == 0 {
+            return to.shutdown(std::net::Shutdown::Both);
+        }
+        if cut == 0 {
+            bytes.iter().try_for_each(|byte| to.write_all(&[*byte]))?;
+        } else if (passed + 1..passed + read).contains(&cut) {
+            let (first, second) = bytes.split_at(cut - passed);
+            to.write_all(first)?;
+            thread::sleep(Duration::from_millis(2));
+            to.write_all(second)?;
+        } else {
+            to.write_all(bytes)?;
+        }
+        passed += read;
+    }
+}
+
+#[test]
+fn what_the_server_says_may_be_cut_anywhere() {
+    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
+    assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
+    let world = World::with(&format!(
+        r#"[policies.phi]
+plugin = {phi:?}
+targets = ["work"]
+roles = ["reader"]
+allow_unsigned = true
+settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
+"#
+    ));
+    let reads = "SELECT id, name, payload FROM numbers WHERE id <= 3";
+    let reading = Script::default()
+        .query(reads)
+        .run(reads, &[])
+        .sync()
+        .query("COPY (SELECT name FROM numbers LIMIT 3) TO STDOUT");
+    for (caller, script) in [(OWNER, script()), (READER, reading)] {
+        let expected = essence(&script.play(&mut world.session(caller)).unwrap());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (server, relay) = (world.cluster.address(), cutting(world.cluster.address(), &connections));
+        world.edit(|text| text.replace(&server.to_string(), &relay.to_string()));
+        let reaches_relay = || {
+            drop(world.session(CLERK));
+            connections.load(Ordering::Relaxed) > 0
+        };
+        while !reaches_relay() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        connections.store(0, Ordering::Relaxed);
+        // What the server says at login is some 600 bytes more than what the caller reads of it afterwards.
+        let last = (expected.iter().map(|(_, body)| body.len() + 5).sum::<usize>() + 600) / STRIDE;
+        thread::scope(|scope| {
+            for _ in 0..WORKERS {
+                scope.spawn(|| {
+                    while connections.load(Ordering::Relaxed) < last {
+                        let answers = script.play(&mut world.session(caller)).unwrap();
+                        let at = connections.load(Ordering::Relaxed);
+                        assert_eq!(essence(&answers), expected, "cut near {at} of {last} bytes");
+                    }
+                });
+            }
+        });
+        world.edit(|text| text.replace(&relay.to_string(), &server.to_string()));
+        while {
+            let before = connections.load(Ordering::Relaxed);
+            drop(world.session(CLERK));
+            connections.load(Ordering::Relaxed) > before
+        } {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
