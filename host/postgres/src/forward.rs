@@ -397,7 +397,8 @@ impl Session {
     /// effect.
     async fn shape_before_execute(&mut self, name: &[u8], portal: &Arc<Portal>) -> Result<Result<(), Answer>, End> {
         let judged = &portal.prepared.judged;
-        if !judged.has_treatments() || portal.filter.lock().is_some() {
+        // Also where the text says that nothing is protected: the server's own word of the columns' origins counts.
+        if !self.view.is_masked() || !judged.may_return_rows() || portal.filter.lock().is_some() {
             return Ok(Ok(()));
         }
         if portal.prepared.columns.lock().is_none() {
@@ -405,7 +406,8 @@ impl Session {
             self.target.outbox.put(|out| encode::describe(out, Target::Portal(name)))?;
             self.owed.push(Owed::Own(Own::Describe(Arc::clone(&portal.prepared))));
         }
-        if !judged.statements().iter().any(|statement| statement.has_result_and_writes) {
+        let writes = judged.statements().iter().any(|statement| statement.has_result_and_writes);
+        if !writes || !judged.has_treatments() {
             return Ok(Ok(()));
         }
         self.finish_own(false).await?;

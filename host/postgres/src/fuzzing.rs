@@ -9,6 +9,7 @@ use grille_ledger::{Ledger, SessionOpen};
 use grille_mask::MaskKey;
 use grille_mask::detect::Detector;
 use grille_net::{ClientTls, ClientTlsMode};
+use grille_pg_codec::startup::Version;
 use grille_policy::{Evaluator, NameList, SessionFacts, SessionId};
 use grille_review::Desk;
 use grille_sql::Catalog;
@@ -17,7 +18,7 @@ use tokio::io::DuplexStream;
 use crate::budget::{Budget, Limits};
 use crate::io::{Socket, Wire};
 use crate::path::{Opened, PostgresPath, Services};
-use crate::route::{Login, Recording, Role, Route, Routes, Target};
+use crate::route::{Accepts, Login, Recording, Role, Route, Routes, Target};
 use crate::session::Session;
 use crate::upstream::{CancelAddress, Upstream};
 
@@ -37,8 +38,8 @@ impl Stage {
             name: "clinic".into(),
             addresses: vec!["127.0.0.1:1".into()],
             database: "clinic".into(),
-            tls: ClientTls::new(ClientTlsMode::Disable, None, &[]).expect("needs no file"),
-            login: Login { user: "app".into(), password: Arc::new(|| Err("nobody logs in".into())) },
+            tls: ClientTls::new(ClientTlsMode::Disable, None, None, &[]).expect("needs no file"),
+            login: Login { user: "app".into(), password: None, accepts: Accepts::default(), must_bind: false },
             logins: std::collections::HashMap::new(),
             catalog_refresh: Duration::from_secs(3600),
             recording: Recording::Capped,
@@ -81,7 +82,7 @@ impl Stage {
         let log = services.ledger.session(open).expect("a ledger that can be written");
         let limits = self.role.limits;
         let budget = Budget::new(limits, &self.path.hours, &facts.subject, &facts.target).ok().flatten();
-        let key = self.path.cancel_keys.mint(facts.id).expect("random bytes");
+        let key = self.path.cancel_keys.mint(facts.id, Version { major: 3, minor: 0 }).expect("random bytes");
         let cancel = CancelAddress::nowhere();
         let session = Session::new(
             Arc::clone(&self.path),

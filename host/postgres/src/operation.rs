@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
-    AnalyseError, Analysis, Body, Catalog, Guarded, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect,
+    AnalyseError, Analysis, Body, Catalog, Guarded, Output, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect,
     SessionNames, SetValue, Settings, StatementInfo, analyse, protect, scope,
 };
 
@@ -230,6 +230,12 @@ impl Judged {
     /// What happens to one statement's rows; none outside masked sessions.
     pub(crate) fn rows(&self, statement: usize) -> Option<&RowPlan> {
         self.guarded.as_ref()?.statements.get(statement)
+    }
+
+    /// Whether it may answer with rows, not counting COPY.
+    pub(crate) fn may_return_rows(&self) -> bool {
+        let returns = |statement: &StatementInfo| statement.output != Output::None && statement.copy.is_none();
+        self.analysis.is_none() || self.statements().iter().any(returns)
     }
 
     /// Whether any of its results has values to treat.

@@ -312,12 +312,14 @@ impl Session {
                 running.sqlstate = Some(seen.to_owned());
                 running.withheld.clone_from(&answer);
             }
+            // What cannot be described cannot be executed: the caller reads why.
+            Some(Owed::Own(Own::Describe(_))) => {}
             Some(Owed::Own(_)) => self.own_error = own_message,
             _ => {}
         }
         match answer {
             Some(answer) => self.fail_in_place(answer)?,
-            None if matches!(self.owed.front_mut(), Some(Owed::Own(_))) => {}
+            None if matches!(self.owed.front_mut(), Some(Owed::Own(own)) if !matches!(own, Own::Describe(_))) => {}
             None if may_quote => {
                 let mut clean = BytesMut::new();
                 sanitised(&report, &self.view.catalog, &mut clean)?;

@@ -90,13 +90,17 @@ impl Session {
             return Err(End::misbehaved("rows without a description"));
         };
         let judged = Arc::clone(&running.judged);
-        let planned = if !judged.has_treatments() {
+        let planned = if !self.view.is_masked() {
             Ok(None)
         } else if let Some(filter) = portal.filter.lock().clone() {
             Ok(Some(filter))
         } else {
             let columns = portal.prepared.columns.lock().clone();
             match columns {
+                // A row of some columns where the target said that there are none.
+                Some(columns) if columns.is_empty() && !self.has_empty_row() => {
+                    return Err(End::misbehaved("rows of other columns than it described"));
+                }
                 Some(columns) => self.plan(&judged, 0, &columns, &portal.formats_of(&columns)).await,
                 None => return Err(End::misbehaved("rows without a description")),
             }
@@ -112,6 +116,11 @@ impl Session {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether the row at the front has no columns.
+    fn has_empty_row(&self) -> bool {
+        self.target.inbox.get(frame::HEADER_BYTES..frame::HEADER_BYTES + 2) == Some(&[0, 0])
     }
 
     pub(crate) fn start_rows(&mut self, filter: Option<Arc<Filter>>) {
@@ -274,7 +283,9 @@ impl Session {
     /// before it, so that the pipeline is rolled back. Where something was written before in the same pipeline, that is
     /// waited for; else what was only read may as well be committed.
     pub(crate) async fn end_cut_pipeline(&mut self) -> Result<(), End> {
-        if self.state.has_written && self.view.is_masked() {
+        if self.state.has_written && self.budget.is_some() {
+            self.settle(Judged::may_return_rows).await?;
+        } else if self.state.has_written && self.view.is_masked() {
             self.settle(Judged::has_treatments).await?;
         }
         if self.state.swallows_to_sync && self.owed.rounds_left() == 0 {

@@ -262,8 +262,9 @@ impl Session {
     async fn serve(&mut self) -> End {
         let end = self.converse().await;
         if matches!(end, End::Terminated | End::CallerGone) && !self.state.copies_in {
-            // As the server does: what was asked before the goodbye is answered, and its outcome recorded.
-            while !self.owed.is_empty() && self.turn(false).await.is_ok() {}
+            // As the server does: what was asked before the goodbye is answered, and its outcome recorded; but COPY data
+            // that it may still ask for will not come.
+            while !self.owed.is_empty() && !self.state.copies_in && self.turn(false).await.is_ok() {}
         }
         end
     }

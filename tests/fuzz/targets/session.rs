@@ -109,7 +109,8 @@ impl World {
         let (target, near_target) = tokio::io::duplex(1 << 16);
         let read = self.runtime.block_on(async {
             let session = self.stage.play(self.played, near_caller, near_target);
-            let server = Server { choices: Choices(answers), transaction: b'I', inbox: BytesMut::new() };
+            let server =
+                Server { choices: Choices(answers), transaction: b'I', has_rows: true, inbox: BytesMut::new() };
             let ((), (), read) = tokio::join!(session, server.serve(target), converse(caller, script));
             read
         });
@@ -169,8 +170,8 @@ fn say_one(out: &mut BytesMut, choice: u8, choices: &mut Choices<'_>) {
     done.expect("short texts without zero bytes");
 }
 
-/// Bytes as they come, in a frame or not.
-fn raw(out: &mut BytesMut, choices: &mut Choices<'_>) {
+/// Bytes as they come, in a frame or not. Answers whether they are in one.
+fn raw(out: &mut BytesMut, choices: &mut Choices<'_>) -> bool {
     let (shape, count) = (choices.some(), choices.some() % 32);
     let bytes: Vec<u8> = (0..count).map(|_| choices.some()).collect();
     if shape % 2 == 0 {
@@ -178,12 +179,14 @@ fn raw(out: &mut BytesMut, choices: &mut Choices<'_>) {
         out.put_u32(4 + u32::from(count));
     }
     out.put_slice(&bytes);
+    shape % 2 == 0
 }
 
 /// A server of a few habits.
 struct Server<'a> {
     choices: Choices<'a>,
     transaction: u8,
+    has_rows: bool,
     inbox: BytesMut,
 }
 
@@ -198,6 +201,8 @@ impl Server<'_> {
                 }
                 let message = self.inbox.split_to(head.len);
                 if !self.answer(head.tag, &message, &mut skips, &mut out) {
+                    // What was begun may never be whole, so nobody is left to wait for it.
+                    drop(socket.write_all(&out).await);
                     return;
                 }
             }
@@ -219,7 +224,7 @@ impl Server<'_> {
         let is_own = message.windows(6).any(|window| window == b"grille");
         let habit = if is_own { 0 } else { self.choices.next().unwrap_or_default() };
         match habit {
-            200..=219 if tag != b'S' => {
+            200..=219 if b"QPBDEC".contains(&tag) => {
                 plain(out, b'E', b"SERROR\0C42601\0Msyntax error\0\0");
                 *skips = tag != b'Q';
                 if tag == b'Q' {
@@ -229,7 +234,7 @@ impl Server<'_> {
             }
             220..=229 => plain(out, b'N', b"SNOTICE\0C00000\0Mlook\0\0"),
             230..=239 => plain(out, b'S', b"TimeZone\0UTC\0"),
-            240..=249 => raw(out, &mut self.choices),
+            240..=249 if !raw(out, &mut self.choices) => return false,
             250..=255 => return false,
             _ => {}
         }
@@ -242,7 +247,10 @@ impl Server<'_> {
             b'P' => plain(out, b'1', b""),
             b'B' => plain(out, b'2', b""),
             b'C' => plain(out, b'3', b""),
-            b'D' if habit % 3 == 0 => plain(out, b'n', b""),
+            b'D' if habit % 3 == 0 => {
+                self.has_rows = false;
+                plain(out, b'n', b"");
+            }
             b'D' => {
                 if message.get(frame::HEADER_BYTES) == Some(&b'S') {
                     plain(out, b't', &[0, 0]);
@@ -253,6 +261,8 @@ impl Server<'_> {
                 row(out, &[b"public", b"on"]);
                 plain(out, b'C', b"SELECT 1\0");
             }
+            // Who has said that there are none sends none.
+            b'E' if !self.has_rows => plain(out, b'C', b"SET\0"),
             b'E' => self.result(habit, false, out),
             b'S' => {
                 *skips = false;

@@ -99,6 +99,17 @@ fn what_was_asked_before_goodbye_is_answered() {
     }
 }
 
+#[test]
+fn who_leaves_before_the_data_of_a_copy_is_not_waited_for() {
+    let world = World::shared();
+    let mut session = world.session(OWNER);
+    let slow = Script::default().query("SELECT pg_sleep(0.3)").query("CREATE TEMP TABLE left_early (a int)");
+    session.send(&slow.query("COPY left_early FROM STDIN").bytes).unwrap();
+    session.finish();
+    // The end arrives while the server is still at the first statement, and asks for data later.
+    session.until_closed().unwrap();
+}
+
 /// Sessions at once: each waits most of its time.
 const WORKERS: usize = 6;
 
