@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::time::Instant;
 
 /// A start compiles two components the first time; half a minute covers an unoptimised build under load.
@@ -60,6 +60,8 @@ impl Gateway {
                 thread::sleep(Duration::from_millis(20));
             }
         }
+        // Who answers there may be somebody else.
+        ensure!(self.runs(), "the gateway did not start; it said: {}", tail(log, 8));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Database, issuer and gateway of one demo, started in this order and stopped in the other.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
@@ -76,6 +76,7 @@ impl World {
         }
         let has_phi = place(&plan.components, &layout, "phi")?;
         let has_guard = place(&plan.components, &layout, "sql-guard")?;
+        let turn = turn();
         let (listener, admin) = (address(PORTS[0])?, address(PORTS[1])?);
         let parts = Parts {
             layout: &layout,
@@ -88,6 +89,7 @@ impl World {
         };
         fs::write(layout.config(), parts.text()).with_context(|| format!("write {}", layout.config().display()))?;
         let gateway = Gateway::start(&plan.grille, &layout.config(), &layout.log(), &[listener, admin])?;
+        drop(turn);
 
         let world = Self {
             gateway,
@@ -171,6 +173,14 @@ fn make_private(dir: &Path) -> Result<()> {
         fs::DirBuilder::new().mode(0o700).create(dir).with_context(|| format!("make {}", dir.display()))?;
     }
     fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).with_context(|| format!("close {}", dir.display()))
+}
+
+/// Two demos that start at once would find the same ports free: one chooses when the other has taken its own. Where there
+/// is no place for the lock, nothing is lost but that.
+fn turn() -> Option<File> {
+    let path = std::env::temp_dir().join("grille-demo.lock");
+    let file = File::open(&path).or_else(|_| File::create(&path)).ok()?;
+    file.lock().ok().map(|()| file)
 }
 
 fn address(wished: u16) -> Result<SocketAddr> {
