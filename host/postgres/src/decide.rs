@@ -10,7 +10,7 @@ use grille_policy::{
 use grille_review::{Ask, Asked, Outcome, Release, Ticket, digest_of_policies};
 use grille_sql::ProtectedSet;
 
-use crate::operation::Judged;
+use crate::operation::{Judged, is_transaction_command};
 use crate::respond::{Answer, sqlstate, write_notice};
 use crate::session::{End, Session, Turn, Waited};
 
@@ -32,15 +32,22 @@ pub(crate) enum Ruling {
 impl Session {
     /// Brings everything that a verdict hangs on up to date: policies, catalog, the session's own settings, the
     /// protected set. Answers what forbids every operation, if something does.
-    pub(crate) async fn refresh(&mut self) -> Result<Option<Finding>, End> {
+    ///
+    /// Within a pipeline the session itself is asked only where the text may hang on its answer: a question is a
+    /// statement, and what may follow hangs on whether one ran before.
+    pub(crate) async fn refresh(&mut self, text: &str) -> Result<Option<Finding>, End> {
         if let Some(finding) = self.refresh_policies().await {
             return Ok(Some(finding));
         }
         if !self.view.needs_catalog() {
             return Ok(None);
         }
-        if let Some(finding) = self.refresh_catalog().await? {
+        let may_name = !(self.state.in_pipeline && is_transaction_command(text));
+        if let Some(finding) = self.refresh_catalog(may_name).await? {
             return Ok(Some(finding));
+        }
+        if !may_name {
+            return Ok(self.refresh_protected().await);
         }
         self.settle(Judged::changes_meanings).await?;
         if self.view.is_stale {
@@ -71,12 +78,12 @@ impl Session {
         self.shut.clone()
     }
 
-    async fn refresh_catalog(&mut self) -> Result<Option<Finding>, End> {
+    async fn refresh_catalog(&mut self, may_ask: bool) -> Result<Option<Finding>, End> {
         if self.view.has_own_ddl {
-            if self.view.is_own_catalog_stale {
+            if self.view.is_own_catalog_stale && may_ask {
                 self.settle_transaction().await?;
             }
-            let may_ask = self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
+            let may_ask = may_ask && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
             if self.view.is_own_catalog_stale && self.view.has_own_ddl && may_ask {
                 self.read_own_catalog().await?;
             }
@@ -166,7 +173,7 @@ impl Session {
 
     /// What a text means; where names are missing, the catalog is read again once.
     pub(crate) async fn judge(&mut self, text: Arc<str>) -> Result<Arc<Judged>, End> {
-        if let Some(forbidden) = self.refresh().await? {
+        if let Some(forbidden) = self.refresh(&text).await? {
             return Ok(Arc::new(Judged::refused(text, forbidden)));
         }
         if let Some(judged) = self.view.remembered(&text) {

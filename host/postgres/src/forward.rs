@@ -197,7 +197,7 @@ impl Session {
             Ok(text) => self.judge(text.into()).await,
             Err(_) => {
                 let text: Arc<str> = String::from_utf8_lossy(sql).into();
-                self.refresh().await?;
+                self.refresh(&text).await?;
                 let message = "the statement is not valid UTF-8; set client_encoding to UTF8";
                 let refusal = Finding::new("not-understood", Severity::Medium, message);
                 let mut judged = Judged::refused(text, refusal);

@@ -244,6 +244,18 @@ impl Judged {
     }
 }
 
+/// Whether a text only begins and ends transactions (or is empty), so that it means the same whatever the settings and
+/// the catalog are. In doubt it says no.
+pub(crate) fn is_transaction_command(text: &str) -> bool {
+    const COMMANDS: [&str; 8] = ["begin", "start", "commit", "end", "rollback", "abort", "savepoint", "release"];
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte.is_ascii_whitespace() || b"_;,".contains(&byte);
+    let is_command = |statement: &str| match statement.split_ascii_whitespace().next() {
+        None => true,
+        Some(word) => COMMANDS.iter().any(|command| command.eq_ignore_ascii_case(word)),
+    };
+    text.bytes().all(is_plain) && text.split(';').all(is_command)
+}
+
 /// Whether the effect may change the settings that names and texts are understood by.
 pub(crate) const fn changes_settings(effect: &SessionEffect) -> bool {
     matches!(
@@ -261,4 +273,23 @@ pub(crate) const fn changes_settings(effect: &SessionEffect) -> bool {
 
 fn finding(refusal: &Refusal) -> Finding {
     Finding::new(refusal.rule, Severity::High, refusal.message.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_transaction_command;
+
+    #[test]
+    fn texts_that_only_begin_and_end_transactions() {
+        for text in
+            ["", " ; ", "BEGIN", "commit;", "ROLLBACK TO a_1", "end ; begin isolation level read committed, read only"]
+        {
+            assert!(is_transaction_command(text), "{text}");
+        }
+        for text in
+            ["SELECT 1", "BEGIN; SELECT 1", "COMMIT PREPARED 'x'", "BEGIN--", "COMMIT/**/;DROP TABLE t", "DISCARD ALL"]
+        {
+            assert!(!is_transaction_command(text), "{text}");
+        }
+    }
 }

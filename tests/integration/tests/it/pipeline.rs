@@ -108,6 +108,24 @@ fn copy_in_by_the_extended_protocol() {
     }
 }
 
+/// What Grille itself asks the server in between must not come before a BEGIN that sets the isolation level, nor between
+/// the end of a transaction and an empty query, which PostgreSQL 18 answers otherwise then.
+#[test]
+fn transactions_end_and_begin_in_one_pipeline() {
+    let world = World::shared();
+    let again = script().run("ROLLBACK", &[]).run("BEGIN ISOLATION LEVEL SERIALIZABLE", &[]);
+    let again = again.run("SHOW transaction_isolation", &[]).sync().query("COMMIT");
+    let empty = script().run("ROLLBACK", &[]).query("").query("SELECT 1");
+    for script in [again, empty] {
+        let expected = script.play(&mut world.direct()).unwrap();
+        for caller in [OWNER, READER, CLERK] {
+            let got = script.play(&mut world.session(caller)).unwrap();
+            assert_eq!(tags(&got), tags(&expected), "{caller:?}: {:?}", got.iter().find_map(|reply| reply.text()));
+            assert!(essence(&got) == essence(&expected), "{caller:?}: the bytes differ");
+        }
+    }
+}
+
 #[test]
 fn an_unnamed_statement_lives_until_the_next_query() {
     let world = World::shared();
