@@ -43,13 +43,15 @@ impl Session {
             return Ok(None);
         }
         let may_name = !(self.state.in_pipeline && is_transaction_command(text));
+        if may_name {
+            self.settle(Judged::changes_meanings).await?;
+        }
         if let Some(finding) = self.refresh_catalog(may_name).await? {
             return Ok(Some(finding));
         }
         if !may_name {
             return Ok(self.refresh_protected().await);
         }
-        self.settle(Judged::changes_meanings).await?;
         if self.view.is_stale {
             self.settle_transaction().await?;
         }
@@ -182,6 +184,7 @@ impl Session {
         let mut judged = self.view.judge(Arc::clone(&text));
         if judged.uses_names() {
             self.settle_names().await?;
+            self.view.renew_names(&judged);
             judged = self.view.judge(Arc::clone(&text));
         }
         if judged.misses_names() && self.view.needs_catalog() {

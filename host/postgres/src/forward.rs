@@ -15,7 +15,7 @@ use crate::record::no_parameters;
 use crate::replies::{Owed, Own, Running};
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, OWN_NAME, Session};
-use crate::statements::{Portal, Prepared, Removed, ResultFormats};
+use crate::statements::{Changes, Portal, Prepared, ResultFormats};
 
 /// A statement with its parameters is held whole to be judged. 16 MiB of text and as much again for values.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -81,7 +81,7 @@ impl Session {
             Message::Parse(parse) => self.on_parse(parse, &bytes).await,
             Message::Bind(bind) => self.on_bind(bind, &bytes).await,
             Message::Execute(execute) => self.on_execute(execute, &bytes).await,
-            Message::Describe(target) => self.on_describe(target, &bytes),
+            Message::Describe(target) => self.on_describe(target, &bytes).await,
             Message::Close(target) => {
                 self.on_close(target, &bytes);
                 Ok(())
@@ -174,12 +174,15 @@ impl Session {
         // A simple query drops the unnamed statement, and the unnamed portal if there is anything to run; it ends the
         // pipeline that it stands in.
         let is_empty = judged.analysis.is_some() && judged.statements().is_empty();
-        let removed =
-            Removed { statement: Some(self.statements.take(b"")), portal: (!is_empty).then(|| self.portals.take(b"")) };
+        let stretch = self.owed.stretch();
+        let changes = Changes {
+            statement: Some(self.statements.take(b"", stretch)),
+            portal: (!is_empty).then(|| self.portals.take(b"", stretch)),
+        };
         self.ends_pipeline();
         let running = Running::new(id, judged, None);
         self.target.outbox.append(|out| out.extend_from_slice(bytes));
-        self.owed.push_removing(Owed::Query(Box::new(running)), removed);
+        self.owed.push_changing(Owed::Query(Box::new(running)), changes);
         Ok(())
     }
 
@@ -231,10 +234,13 @@ impl Session {
             columns: Mutex::new(None),
         });
         let is_own = prepared.judged.own_reason().is_some();
-        match self.statements.put(parse.name, Arc::clone(&prepared)) {
-            Some(_) if is_own => self.answer(encode::parse_complete),
-            Some(before) => {
-                self.forward(bytes, Owed::Parse(before, prepared));
+        match self.statements.put(parse.name, Arc::clone(&prepared), self.owed.stretch()) {
+            Some(change) if is_own => {
+                let changes = Changes { statement: Some(change), ..Changes::default() };
+                self.answer_changing(encode::parse_complete, changes)
+            }
+            Some(change) => {
+                self.forward(bytes, Owed::Parse(change, prepared));
                 Ok(())
             }
             None => self.refuse_in_pipeline(too_many("prepared statements")),
@@ -272,8 +278,15 @@ impl Session {
         let prepared = if Arc::ptr_eq(&judged, &prepared.judged) {
             prepared
         } else {
+            let is_known = self.statements.get(bind.statement).is_some();
+            let moved = is_known && self.view.needs_catalog() && !judged.names_the_same(&prepared.judged);
+            let columns = Mutex::new(if moved { None } else { prepared.columns.lock().clone() });
             let parameter_types = prepared.parameter_types.clone();
-            Arc::new(Prepared { judged, parameter_types, columns: Mutex::new(prepared.columns.lock().clone()) })
+            let prepared = Arc::new(Prepared { judged, parameter_types, columns });
+            if moved {
+                self.parse_again(bind.statement, &prepared)?;
+            }
+            prepared
         };
         let portal = Portal {
             prepared,
@@ -287,19 +300,47 @@ impl Session {
         };
         let portal = Arc::new(portal);
         let is_own = judged_is_own(&portal);
-        match self.portals.put(bind.portal, Arc::clone(&portal)) {
-            Some(_) if is_own => self.answer(encode::bind_complete),
-            Some(before) => {
+        match self.portals.put(bind.portal, Arc::clone(&portal), self.owed.stretch()) {
+            Some(change) if is_own => {
+                let changes = Changes { portal: Some(change), ..Changes::default() };
+                self.answer_changing(encode::bind_complete, changes)
+            }
+            Some(change) => {
                 self.state.has_bound = true;
-                self.forward(bytes, Owed::Bind(before, portal));
+                self.forward(bytes, Owed::Bind(change, portal));
                 Ok(())
             }
             None => self.refuse_in_pipeline(too_many("portals")),
         }
     }
 
+    /// Has the server understand a statement anew: it keeps its plan although a new relation stands before the old one,
+    /// and what is judged must be what runs.
+    fn parse_again(&mut self, name: &[u8], prepared: &Arc<Prepared>) -> Result<(), End> {
+        self.state.in_pipeline = true;
+        let outbox = &mut self.target.outbox;
+        outbox.put(|out| encode::close(out, Target::Statement(name)))?;
+        outbox.put(|out| encode::parse(out, name, prepared.judged.text.as_bytes(), &prepared.parameter_types))?;
+        let stretch = self.owed.stretch();
+        let statement = Some(self.statements.take(name, stretch));
+        self.owed.push_changing(Owed::Own(Own::Close), Changes { statement, ..Changes::default() });
+        let statement = self.statements.put(name, Arc::clone(prepared), stretch);
+        self.owed.push_changing(Owed::Own(Own::ParseAgain), Changes { statement, ..Changes::default() });
+        Ok(())
+    }
+
     /// A description holds names and types, no values; so also what was named by SQL may be described.
-    fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {
+    async fn on_describe(&mut self, target: Target<'_>, bytes: &Bytes) -> Result<(), End> {
+        let is_sure = match target {
+            Target::Statement(name) => self.statements.is_sure(name, self.owed.stretch()),
+            Target::Portal(name) => self.portals.is_sure(name, self.owed.stretch()),
+        };
+        if !is_sure {
+            self.settle_all().await?;
+            if self.state.skips_to_sync {
+                return Ok(());
+            }
+        }
         let owed = match target {
             Target::Statement(name) => Owed::DescribeStatement(self.statements.get(name).map(Arc::clone)),
             Target::Portal(name) => Owed::DescribePortal(self.portals.get(name).map(Arc::clone)),
@@ -318,14 +359,17 @@ impl Session {
     }
 
     fn on_close(&mut self, target: Target<'_>, bytes: &Bytes) {
-        let removed = match target {
-            Target::Statement(OWN_NAME) | Target::Portal(OWN_NAME) => Removed::default(),
-            Target::Statement(name) => Removed { statement: Some(self.statements.take(name)), ..Removed::default() },
-            Target::Portal(name) => Removed { portal: Some(self.portals.take(name)), ..Removed::default() },
+        let stretch = self.owed.stretch();
+        let changes = match target {
+            Target::Statement(OWN_NAME) | Target::Portal(OWN_NAME) => Changes::default(),
+            Target::Statement(name) => {
+                Changes { statement: Some(self.statements.take(name, stretch)), ..Changes::default() }
+            }
+            Target::Portal(name) => Changes { portal: Some(self.portals.take(name, stretch)), ..Changes::default() },
         };
         self.state.in_pipeline = true;
         self.target.outbox.append(|out| out.extend_from_slice(bytes));
-        self.owed.push_removing(Owed::Close, removed);
+        self.owed.push_changing(Owed::Close, changes);
     }
 
     async fn on_execute(&mut self, execute: frontend::Execute<'_>, bytes: &Bytes) -> Result<(), End> {
@@ -343,6 +387,16 @@ impl Session {
         if let Some(reason) = judged.own_reason() {
             self.state.reason = Some(reason);
             return self.answer(|out| encode::command_complete(out, "SET").expect("a short word without zero bytes"));
+        }
+        if judged.reads_names_late() && self.view.needs_catalog() {
+            let now = self.judge(Arc::clone(&judged.text)).await?;
+            if self.state.skips_to_sync {
+                return Ok(());
+            }
+            let has_same_policies = self.path.services.evaluator.epoch() == portal.decision.epoch;
+            if has_same_policies && !now.means_the_same(&judged) {
+                return self.refuse_moved(&portal).await;
+            }
         }
         let recorded = portal.recorded.lock().take();
         let id = match recorded {
@@ -372,6 +426,15 @@ impl Session {
         let running = Running::new(id, judged, Some(portal));
         self.forward(bytes, Owed::Execute(Box::new(running)));
         Ok(())
+    }
+
+    async fn refuse_moved(&mut self, portal: &Portal) -> Result<(), End> {
+        let message = "what this portal's statement names is something else since it was bound; bind it again";
+        let refusal = Finding::new("names-moved", Severity::Medium, message);
+        let judged = Arc::new(Judged::refused(Arc::clone(&portal.prepared.judged.text), refusal));
+        let decision = self.consult(&judged, &portal.parameters).await;
+        let answer = self.refuse(&judged, &portal.parameters, &decision).await;
+        self.refuse_in_pipeline(answer)
     }
 
     /// The decision of the Bind with what was judged then, if the policies are still those; else a new one.
@@ -445,22 +508,23 @@ impl Session {
 
     /// Puts a failing query in place of a refused one: the transaction fails as the server's own would.
     fn substitute_query(&mut self, answer: Answer) -> Result<(), End> {
-        let removed = Removed { statement: Some(self.statements.take(b"")), ..Removed::default() };
+        let statement = Some(self.statements.take(b"", self.owed.stretch()));
+        let changes = Changes { statement, ..Changes::default() };
         self.ends_pipeline();
         self.target.outbox.put(|out| encode::query(out, SUBSTITUTE))?;
-        self.owed.push_removing(Owed::RefusedQuery(Box::new(answer)), removed);
+        self.owed.push_changing(Owed::RefusedQuery(Box::new(answer)), changes);
         Ok(())
     }
 
     /// Puts a failing Parse of the same name in place of a refused one.
     fn refuse_parse(&mut self, name: &[u8], answer: Answer) -> Result<(), End> {
         self.state.in_pipeline = true;
-        let mut removed = Removed::default();
+        let mut changes = Changes::default();
         if name.is_empty() {
-            removed.statement = Some(self.statements.take(b""));
+            changes.statement = Some(self.statements.take(b"", self.owed.stretch()));
         }
         self.target.outbox.put(|out| encode::parse(out, name, SUBSTITUTE, &[]))?;
-        self.owed.push_removing(Owed::RefusedParse(Box::new(answer)), removed);
+        self.owed.push_changing(Owed::RefusedParse(Box::new(answer)), changes);
         self.state.skips_to_sync = true;
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use grille_pg_codec::{backend::TransactionStatus, encode};
 use grille_policy::TransactionState;
-use grille_sql::SessionEffect;
+use grille_sql::{SessionEffect, Source};
 use parking_lot::Mutex;
 
 use crate::decide::Ruling;
@@ -15,13 +15,15 @@ use crate::record::no_parameters;
 use crate::replies::Owed;
 use crate::respond::Answer;
 use crate::session::{End, Session};
-use crate::statements::{Before, Portal, Prepared};
+use crate::statements::{Change, Changes, Fate, Portal, Prepared};
 
 impl Session {
     /// A prepared statement by its name. One that SQL prepared is judged as its EXECUTE would be, which is judged by
     /// what was prepared.
     pub(crate) async fn prepared(&mut self, name: &[u8]) -> Result<Option<Arc<Prepared>>, End> {
-        if let Some(prepared) = self.statements.get(name) {
+        if let Some(prepared) = self.statements.get(name)
+            && self.statements.is_sure(name, self.owed.stretch())
+        {
             return Ok(Some(Arc::clone(prepared)));
         }
         self.settle_all().await?;
@@ -39,7 +41,9 @@ impl Session {
 
     /// A portal by its name. A cursor that SQL declared is judged as a FETCH of all its rows.
     pub(crate) async fn portal(&mut self, name: &[u8]) -> Result<Result<Option<Arc<Portal>>, Answer>, End> {
-        if let Some(portal) = self.portals.get(name) {
+        if let Some(portal) = self.portals.get(name)
+            && self.portals.is_sure(name, self.owed.stretch())
+        {
             return Ok(Ok(Some(Arc::clone(portal))));
         }
         self.settle_all().await?;
@@ -69,31 +73,31 @@ impl Session {
     }
 
     /// SQL may EXECUTE what Parse has prepared.
-    pub(crate) fn name_prepared(&mut self, before: &Before<Prepared>, prepared: &Prepared) {
-        if let (Some(name), Some(body)) = (before.sql_name(), prepared.judged.body()) {
-            self.view.names.prepare(name, body);
+    pub(crate) fn name_prepared(&mut self, change: &Change, prepared: &Prepared) {
+        if let (Some(name), Some(body)) = (change.sql_name(), prepared.judged.body()) {
+            self.view.names.prepare(name, body, prepared.judged.source(None));
         }
     }
 
     /// SQL may FETCH from what Bind has opened.
-    pub(crate) fn name_portal(&mut self, before: &Before<Portal>, portal: &Portal) {
-        if let (Some(cursor), Some(body)) = (before.sql_name(), portal.prepared.judged.body()) {
+    pub(crate) fn name_portal(&mut self, change: &Change, portal: &Portal) {
+        if let (Some(cursor), Some(body)) = (change.sql_name(), portal.prepared.judged.body()) {
             self.view.names.declare(cursor, body, false);
         }
     }
 
     /// Close has taken a name away for SQL too.
-    pub(crate) fn name_closed(&mut self, statement: Option<&Before<Prepared>>, portal: Option<&Before<Portal>>) {
-        if let Some(name) = statement.and_then(Before::sql_name) {
-            self.view.names.apply(&SessionEffect::Deallocate { name: Some(name) });
+    pub(crate) fn name_closed(&mut self, statement: Option<&Change>, portal: Option<&Change>) {
+        if let Some(name) = statement.and_then(Change::sql_name) {
+            self.view.names.apply(&SessionEffect::Deallocate { name: Some(name) }, Source::default);
         }
-        if let Some(cursor) = portal.and_then(Before::sql_name) {
-            self.view.names.apply(&SessionEffect::Close { cursor: Some(cursor) });
+        if let Some(cursor) = portal.and_then(Change::sql_name) {
+            self.view.names.apply(&SessionEffect::Close { cursor: Some(cursor) }, Source::default);
         }
     }
 
     /// Waits for all answers: a failure among them puts names back that were taken away behind it.
-    async fn settle_all(&mut self) -> Result<(), End> {
+    pub(crate) async fn settle_all(&mut self) -> Result<(), End> {
         self.settle_owed(|owed| !matches!(owed, Owed::CopyEnd)).await
     }
 
@@ -101,8 +105,8 @@ impl Session {
     pub(crate) async fn settle_names(&mut self) -> Result<(), End> {
         self.settle_owed(|owed| match owed {
             Owed::Query(running) | Owed::Execute(running) => running.judged.uses_names(),
-            Owed::Parse(before, _) => before.sql_name().is_some(),
-            Owed::Bind(before, _) => before.sql_name().is_some(),
+            Owed::Parse(change, _) => change.sql_name().is_some(),
+            Owed::Bind(change, _) => change.sql_name().is_some(),
             Owed::Close => true,
             _ => false,
         })
@@ -147,16 +151,22 @@ impl Session {
 
     /// Answers a message that is not forwarded, when its turn comes.
     pub(crate) fn answer(&mut self, write: impl FnOnce(&mut BytesMut)) -> Result<(), End> {
+        self.answer_changing(write, Changes::default())
+    }
+
+    /// The same for one that changes what a name stands for.
+    pub(crate) fn answer_changing(&mut self, write: impl FnOnce(&mut BytesMut), changes: Changes) -> Result<(), End> {
         let mut answer = BytesMut::new();
         write(&mut answer);
-        self.owed.push(Owed::Ours(answer.freeze()));
+        self.owed.push_changing(Owed::Ours(answer.freeze()), changes);
         self.say_ours()
     }
 
     /// Says the answers of Grille's own whose turn it is.
     pub(crate) fn say_ours(&mut self) -> Result<(), End> {
-        while let Some(answer) = self.owed.pop_ours() {
+        while let Some((answer, changes)) = self.owed.pop_ours() {
             self.emit(&answer)?;
+            changes.iter().for_each(|changes| self.settle_changes(changes, Fate::Taken));
         }
         Ok(())
     }

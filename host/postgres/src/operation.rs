@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
     AnalyseError, Analysis, Body, Catalog, Guarded, Output, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect,
-    SessionNames, SetValue, Settings, StatementInfo, analyse, protect, scope,
+    SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
 };
 
 use crate::route::Route;
@@ -27,6 +27,8 @@ pub(crate) struct View {
     pub(crate) names: SessionNames,
     scope: RoleScope,
     judged: HashMap<Arc<str>, Arc<Judged>>,
+    /// Another number whenever something changed that names are understood by.
+    generation: u64,
     /// The session's settings may have changed since they were last asked for.
     pub(crate) is_stale: bool,
     /// Definitions changed since the session's own connection was last asked for them.
@@ -43,6 +45,8 @@ pub(crate) struct Judged {
     body: OnceLock<Option<Arc<Body>>>,
     /// None where the text does not parse.
     pub(crate) analysis: Option<Analysis>,
+    /// The view's when it was judged.
+    generation: u64,
     /// The treatments of its results, in a masked session.
     pub(crate) guarded: Option<Guarded>,
     /// What the host refuses by itself: out of scope, or a protected value would leave.
@@ -59,6 +63,7 @@ impl View {
             names: SessionNames::default(),
             scope: route.scope(),
             judged: HashMap::new(),
+            generation: 0,
             is_stale: true,
             is_own_catalog_stale: false,
             has_own_ddl: false,
@@ -83,7 +88,15 @@ impl View {
 
     /// Forgets what was worked out: something that it depends on changed.
     pub(crate) fn forget(&mut self) {
+        self.generation += 1;
         self.judged.clear();
+    }
+
+    /// Understands the prepared statements anew that a text executes, if what names mean has changed since.
+    pub(crate) fn renew_names(&mut self, judged: &Judged) {
+        if let Some(analysis) = judged.analysis.as_ref().filter(|_| self.needs_catalog()) {
+            self.names.renew(analysis, self.generation, &self.catalog, &self.settings);
+        }
     }
 
     pub(crate) fn remembered(&self, text: &str) -> Option<Arc<Judged>> {
@@ -119,6 +132,7 @@ impl View {
             }
         }
         judged.analysis = Some(analysis);
+        judged.generation = self.generation;
         judged
     }
 
@@ -146,6 +160,7 @@ impl Judged {
             digest: OnceLock::new(),
             body: OnceLock::new(),
             analysis: None,
+            generation: 0,
             guarded: None,
             refusal: None,
         }
@@ -211,6 +226,27 @@ impl Judged {
             }
             _ => None,
         }
+    }
+
+    /// Whether a portal of it reads names only when it is executed. The others were planned when they were bound.
+    pub(crate) fn reads_names_late(&self) -> bool {
+        self.statements().iter().any(StatementInfo::reads_names_late)
+    }
+
+    /// Whether it reaches the same by its names.
+    pub(crate) fn names_the_same(&self, other: &Self) -> bool {
+        self.facts.relations == other.facts.relations
+    }
+
+    /// Whether it does the same with the same treatments.
+    pub(crate) fn means_the_same(&self, other: &Self) -> bool {
+        self.facts == other.facts && self.guarded == other.guarded && self.refusal == other.refusal
+    }
+
+    /// What a prepared statement of this text is understood by; `range` is the statement in it.
+    pub(crate) fn source(&self, range: Option<std::ops::Range<usize>>) -> Source {
+        let text = range.and_then(|range| self.text.get(range)).map_or_else(|| Arc::clone(&self.text), Arc::from);
+        Source { text, generation: self.generation }
     }
 
     /// What EXECUTE or FETCH of it would run.

@@ -11,7 +11,7 @@ use crate::budget::Taken;
 use crate::filter::Filter;
 use crate::operation::Judged;
 use crate::respond::Answer;
-use crate::statements::{Before, Portal, Prepared, Removed};
+use crate::statements::{Change, Changes, Portal, Prepared};
 
 /// Unanswered messages per session: a pipeline longer than this waits in the caller's socket.
 pub(crate) const OWED_MAX: usize = 10_000;
@@ -22,10 +22,10 @@ pub(crate) enum Owed {
     Query(Box<Running>),
     /// What stands in for a refused query: its error is replaced by ours, ReadyForQuery is the server's own.
     RefusedQuery(Box<Answer>),
-    Parse(Before<Prepared>, Arc<Prepared>),
+    Parse(Change, Arc<Prepared>),
     /// What stands in for a refused Parse, Bind or Execute.
     RefusedParse(Box<Answer>),
-    Bind(Before<Portal>, Arc<Portal>),
+    Bind(Change, Arc<Portal>),
     /// None where the name was given by SQL: PREPARE.
     DescribeStatement(Option<Arc<Prepared>>),
     /// None where the name was given by SQL: DECLARE CURSOR.
@@ -44,6 +44,8 @@ pub(crate) enum Owed {
 /// The parts of a question of Grille's own.
 pub(crate) enum Own {
     Parse,
+    /// The caller's own statement once more, because its names mean something else now.
+    ParseAgain,
     Bind,
     /// Its columns go to the prepared statement.
     Describe(Arc<Prepared>),
@@ -113,9 +115,11 @@ impl Running {
 /// All that is owed.
 #[derive(Default)]
 pub(crate) struct Replies {
-    queue: VecDeque<(Owed, Option<Box<Removed>>)>,
+    queue: VecDeque<(Owed, Option<Box<Changes>>)>,
     /// How many ReadyForQuery were owed so far.
     rounds: u64,
+    /// The same, but those count too that the server will not say after all.
+    stretch: u64,
 }
 
 impl Replies {
@@ -123,19 +127,25 @@ impl Replies {
         self.put(owed, None);
     }
 
-    /// The same for a message that takes names away.
-    pub(crate) fn push_removing(&mut self, owed: Owed, removed: Removed) {
-        self.put(owed, Some(Box::new(removed)));
+    /// The same for a message that changes what names stand for, beside Parse and Bind, which say so themselves.
+    pub(crate) fn push_changing(&mut self, owed: Owed, changes: Changes) {
+        self.put(owed, Some(Box::new(changes)));
     }
 
-    fn put(&mut self, owed: Owed, removed: Option<Box<Removed>>) {
+    fn put(&mut self, owed: Owed, changes: Option<Box<Changes>>) {
         self.rounds += u64::from(owed.ends_round());
-        self.queue.push_back((owed, removed));
+        self.stretch += u64::from(owed.ends_round());
+        self.queue.push_back((owed, changes));
     }
 
     /// How many ReadyForQuery have been owed, those included that were said.
     pub(crate) const fn rounds(&self) -> u64 {
         self.rounds
+    }
+
+    /// The stretch between two ReadyForQuery that the next message stands in; never the same again.
+    pub(crate) const fn stretch(&self) -> u64 {
+        self.stretch
     }
 
     /// How many ReadyForQuery are still to come.
@@ -151,22 +161,22 @@ impl Replies {
     }
 
     pub(crate) fn pop(&mut self) -> Option<Owed> {
-        self.pop_with_removed().map(|(owed, _)| owed)
+        self.pop_with_changes().map(|(owed, _)| owed)
     }
 
-    /// The same with what the message took away.
-    pub(crate) fn pop_with_removed(&mut self) -> Option<(Owed, Option<Box<Removed>>)> {
+    /// The same with what the message does to names.
+    pub(crate) fn pop_with_changes(&mut self) -> Option<(Owed, Option<Box<Changes>>)> {
         self.front_mut()?;
         self.queue.pop_front()
     }
 
     /// The answer of Grille's own whose turn it is.
-    pub(crate) fn pop_ours(&mut self) -> Option<Bytes> {
-        match self.front_mut() {
-            Some(Owed::Ours(_)) => match self.pop() {
-                Some(Owed::Ours(answer)) => Some(answer),
-                _ => None,
-            },
+    pub(crate) fn pop_ours(&mut self) -> Option<(Bytes, Option<Box<Changes>>)> {
+        if !matches!(self.front_mut(), Some(Owed::Ours(_))) {
+            return None;
+        }
+        match self.queue.pop_front() {
+            Some((Owed::Ours(answer), changes)) => Some((answer, changes)),
             _ => None,
         }
     }
@@ -191,9 +201,8 @@ impl Replies {
         }
     }
 
-    /// After an error the server skips everything up to the next Sync: these get no answer. Newest first, so that
-    /// names are put back in the right order.
-    pub(crate) fn skip_to_sync(&mut self) -> Vec<(Owed, Option<Box<Removed>>)> {
+    /// After an error the server skips everything up to the next Sync: these get no answer. Newest first.
+    pub(crate) fn skip_to_sync(&mut self) -> Vec<(Owed, Option<Box<Changes>>)> {
         let skipped =
             self.iter().position(|owed| matches!(owed, Owed::Sync | Owed::Own(Own::Sync))).unwrap_or(self.queue.len());
         let skipped: Vec<_> = self.queue.drain(..skipped).rev().collect();
@@ -225,6 +234,11 @@ impl Replies {
 }
 
 impl Owed {
+    /// Whether its error is none of the caller's business. What cannot be described or prepared again cannot be executed.
+    pub(crate) const fn fails_unheard(&self) -> bool {
+        matches!(self, Self::Own(own) if !matches!(own, Own::Describe(_) | Own::ParseAgain))
+    }
+
     /// Whether ReadyForQuery is the end of its answer.
     const fn ends_round(&self) -> bool {
         matches!(self, Self::Query(_) | Self::RefusedQuery(_) | Self::Sync | Self::Own(Own::Sync))

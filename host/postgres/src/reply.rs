@@ -16,7 +16,7 @@ use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
 use crate::session::{End, Session};
-use crate::statements::ResultFormats;
+use crate::statements::{Changes, Fate, ResultFormats};
 
 /// Messages other than rows and COPY data: descriptions of 1,600 columns, errors with long texts.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -77,9 +77,9 @@ impl Session {
             tag::NOTICE_RESPONSE => self.on_notice(message),
             tag::NOTIFICATION_RESPONSE => {
                 let dropped = self.view.protection.as_ref().is_some_and(|protection| !protection.notify);
-                if dropped { Ok(()) } else { self.pass(&message) }
+                if dropped { Ok(()) } else { self.tell(&message) }
             }
-            tag::PARAMETER_STATUS => self.pass(&message),
+            tag::PARAMETER_STATUS => self.tell(&message),
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
             tag::COPY_IN_RESPONSE if self.state.swallows_to_sync => {
                 // The caller has read an error and will send no data.
@@ -107,9 +107,11 @@ impl Session {
 
     /// Records a message and queues it, unless everything up to ReadyForQuery is dropped.
     pub(crate) fn emit(&mut self, message: &[u8]) -> Result<(), End> {
-        if self.state.swallows_to_sync {
-            return Ok(());
-        }
+        if self.state.swallows_to_sync { Ok(()) } else { self.tell(message) }
+    }
+
+    /// Records a message and queues it, whatever it comes between: the server says it of its own accord, and only once.
+    fn tell(&mut self, message: &[u8]) -> Result<(), End> {
         self.record_reply(0, message)?;
         self.caller.outbox.append(|out| out.extend_from_slice(message));
         Ok(())
@@ -181,7 +183,7 @@ impl Session {
     fn on_step(&mut self, tag: u8, message: &BytesMut) -> Result<(), End> {
         let fits = matches!(
             (tag, self.owed.front_mut()),
-            (tag::PARSE_COMPLETE, Some(Owed::Parse(..) | Owed::Own(Own::Parse)))
+            (tag::PARSE_COMPLETE, Some(Owed::Parse(..) | Owed::Own(Own::Parse | Own::ParseAgain)))
                 | (tag::BIND_COMPLETE, Some(Owed::Bind(..) | Owed::Own(Own::Bind)))
                 | (tag::CLOSE_COMPLETE, Some(Owed::Close | Owed::Own(Own::Close)))
         );
@@ -189,12 +191,20 @@ impl Session {
             return Err(End::misbehaved("an answer out of order"));
         }
         self.pass(message)?;
-        match self.owed.pop_with_removed() {
-            Some((Owed::Parse(before, prepared), _)) => self.name_prepared(&before, &prepared),
-            Some((Owed::Bind(before, portal), _)) => self.name_portal(&before, &portal),
-            Some((Owed::Close, Some(removed))) => {
-                self.name_closed(removed.statement.as_ref(), removed.portal.as_ref());
+        match self.owed.pop_with_changes() {
+            Some((Owed::Parse(change, prepared), _)) => {
+                self.statements.settle(&change, Fate::Taken);
+                self.name_prepared(&change, &prepared);
             }
+            Some((Owed::Bind(change, portal), _)) => {
+                self.portals.settle(&change, Fate::Taken);
+                self.name_portal(&change, &portal);
+            }
+            Some((Owed::Close, Some(changes))) => {
+                self.settle_changes(&changes, Fate::Taken);
+                self.name_closed(changes.statement.as_ref(), changes.portal.as_ref());
+            }
+            Some((Owed::Own(_), Some(changes))) => self.settle_changes(&changes, Fate::Taken),
             _ => {}
         }
         Ok(())
@@ -271,7 +281,7 @@ impl Session {
             return;
         };
         for effect in &statement.session {
-            self.view.names.apply(effect);
+            self.view.names.apply(effect, || judged.source(Some(statement.text_range.clone())));
             self.view.is_stale |= changes_settings(effect);
             match effect {
                 SessionEffect::Discard(grille_sql::Discard::All) | SessionEffect::Deallocate { name: None } => {
@@ -313,13 +323,13 @@ impl Session {
                 running.withheld.clone_from(&answer);
             }
             // What cannot be described cannot be executed: the caller reads why.
-            Some(Owed::Own(Own::Describe(_))) => {}
+            Some(Owed::Own(Own::Describe(_) | Own::ParseAgain)) => {}
             Some(Owed::Own(_)) => self.own_error = own_message,
             _ => {}
         }
         match answer {
             Some(answer) => self.fail_in_place(answer)?,
-            None if matches!(self.owed.front_mut(), Some(Owed::Own(own)) if !matches!(own, Own::Describe(_))) => {}
+            None if self.owed.front_mut().is_some_and(|owed| owed.fails_unheard()) => {}
             None if may_quote => {
                 let mut clean = BytesMut::new();
                 sanitised(&report, &self.view.catalog, &mut clean)?;
@@ -335,21 +345,23 @@ impl Session {
 
     /// The server skips everything up to the next Sync; what was put down for it is taken back.
     fn skip_after_error(&mut self, sqlstate: &str) -> Result<(), End> {
-        match self.owed.pop() {
-            Some(Owed::Parse(before, _)) => self.statements.take_back(before),
-            Some(Owed::Bind(before, _)) => self.portals.take_back(before),
-            Some(Owed::Execute(running)) => self.record_outcome(&running)?,
+        match self.owed.pop_with_changes() {
+            Some((Owed::Parse(change, _), _)) => self.statements.settle(&change, Fate::Refused),
+            Some((Owed::Bind(change, _), _)) => self.portals.settle(&change, Fate::Refused),
+            Some((Owed::Execute(running), _)) => self.record_outcome(&running)?,
+            Some((Owed::Own(Own::ParseAgain), Some(changes))) => self.settle_changes(&changes, Fate::Refused),
+            // What stands in for a refused Parse is read like it.
+            Some((_, Some(changes))) => self.settle_changes(&changes, Fate::Taken),
             _ => {}
         }
         let mut skipped = Vec::new();
-        for (owed, removed) in self.owed.skip_to_sync() {
-            if let Some(removed) = removed {
-                removed.statement.into_iter().for_each(|before| self.statements.restore(before));
-                removed.portal.into_iter().for_each(|before| self.portals.restore(before));
+        for (owed, changes) in self.owed.skip_to_sync() {
+            if let Some(changes) = changes {
+                self.settle_changes(&changes, Fate::Skipped);
             }
             match owed {
-                Owed::Parse(before, _) => self.statements.restore(before),
-                Owed::Bind(before, _) => self.portals.restore(before),
+                Owed::Parse(change, _) => self.statements.settle(&change, Fate::Skipped),
+                Owed::Bind(change, _) => self.portals.settle(&change, Fate::Skipped),
                 Owed::Execute(running) | Owed::Query(running) => skipped.push(running),
                 _ => {}
             }
@@ -362,6 +374,11 @@ impl Session {
         // Without a Sync on its way the server skips what the caller still sends, so it is not even forwarded.
         self.state.skips_to_sync |= !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));
         Ok(())
+    }
+
+    pub(crate) fn settle_changes(&mut self, changes: &Changes, fate: Fate) {
+        changes.statement.iter().for_each(|change| self.statements.settle(change, fate));
+        changes.portal.iter().for_each(|change| self.portals.settle(change, fate));
     }
 
     /// Writes our error where the target's, or its answer, would stand.
@@ -400,10 +417,16 @@ impl Session {
             TransactionStatus::Failed => TransactionState::Failed,
         };
         self.state.copies_in = false;
-        match self.owed.pop() {
-            Some(Owed::Query(running)) => self.record_outcome(&running)?,
-            Some(Owed::RefusedQuery(_) | Owed::Sync) => {}
-            Some(Owed::Own(Own::Sync)) => {
+        let Some((owed, changes)) = self.owed.pop_with_changes() else {
+            return Err(End::misbehaved("ready although nothing is owed"));
+        };
+        if let Some(changes) = changes {
+            self.settle_changes(&changes, Fate::Taken);
+        }
+        match owed {
+            Owed::Query(running) => self.record_outcome(&running)?,
+            Owed::RefusedQuery(_) | Owed::Sync => {}
+            Owed::Own(Own::Sync) => {
                 self.transaction_stands();
                 return Ok(());
             }

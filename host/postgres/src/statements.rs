@@ -1,7 +1,7 @@
 //! What the caller has prepared and bound on the server, by name.
 //!
-//! A name is put down when its message is forwarded, because the messages that use it follow in the same packet; it is
-//! taken back when the server did not accept it. A name that is not here is never executed.
+//! A name is put down when its message is forwarded, because the messages that use it follow in the same packet. A name
+//! that is not here is never executed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -75,83 +75,136 @@ impl ResultFormats {
     }
 }
 
-/// Names and what they stand for, with the way back for names that the server did not take.
+/// Names and what they stand for.
+///
+/// What a message does to a name is known when the server has answered it. Until then the name has the changes that are
+/// under way, in their order, beside what it is known to stand for.
 pub(crate) struct Names<T> {
-    map: HashMap<Name, Arc<T>>,
+    map: HashMap<Name, Slot<T>>,
     max: usize,
+    changes: u64,
 }
 
-/// What a name stood for before it was put down anew, or taken away.
-pub(crate) struct Before<T> {
-    name: Name,
+struct Slot<T> {
+    known: Option<Arc<T>>,
+    under_way: Vec<UnderWay<T>>,
+}
+
+struct UnderWay<T> {
+    number: u64,
+    /// The stretch between two ReadyForQuery that the message stands in.
+    stretch: u64,
+    /// None takes the name away.
     value: Option<Arc<T>>,
 }
 
-impl<T> Before<T> {
+/// A change of a name that a message under way makes, if the server takes it.
+pub(crate) struct Change {
+    name: Name,
+    number: u64,
+}
+
+impl Change {
     /// The name as SQL knows it; none for the unnamed one.
     pub(crate) fn sql_name(&self) -> Option<Arc<str>> {
         if self.name.is_empty() { None } else { Some(String::from_utf8_lossy(&self.name).into()) }
     }
 }
 
-/// What a message takes away as soon as the server reads it. If it never does, it is put back.
+/// What a message does to names.
 #[derive(Default)]
-pub(crate) struct Removed {
-    pub(crate) statement: Option<Before<Prepared>>,
-    pub(crate) portal: Option<Before<Portal>>,
+pub(crate) struct Changes {
+    pub(crate) statement: Option<Change>,
+    pub(crate) portal: Option<Change>,
+}
+
+/// What became of a message that changes a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The server did as it was told.
+    Taken,
+    /// The server refused it. The unnamed one is gone then; a name is as it was.
+    Refused,
+    /// The server never looked at it.
+    Skipped,
 }
 
 impl<T> Names<T> {
     pub(crate) fn new(max: usize) -> Self {
-        Self { map: HashMap::new(), max }
+        Self { map: HashMap::new(), max, changes: 0 }
     }
 
+    /// What the name stands for if all goes well.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<T>> {
-        self.map.get(name)
+        let slot = self.map.get(name)?;
+        slot.under_way.last().map_or(slot.known.as_ref(), |change| change.value.as_ref())
+    }
+
+    /// Whether a message of this stretch may rely on [`Names::get`]: what the last change needs is answered, or fails
+    /// together with the message. Behind a Sync it may stand for something else, because the server works on again there.
+    pub(crate) fn is_sure(&self, name: &[u8], stretch: u64) -> bool {
+        let last = self.map.get(name).and_then(|slot| slot.under_way.last());
+        last.is_none_or(|change| change.stretch == stretch)
     }
 
     /// Puts a name down; none if there are too many.
-    pub(crate) fn put(&mut self, name: &[u8], value: Arc<T>) -> Option<Before<T>> {
-        if self.map.len() >= self.max && !self.map.contains_key(name) {
-            return None;
+    pub(crate) fn put(&mut self, name: &[u8], value: Arc<T>, stretch: u64) -> Option<Change> {
+        let has_room = self.map.len() < self.max || self.map.contains_key(name);
+        has_room.then(|| self.change(name, Some(value), stretch))
+    }
+
+    pub(crate) fn take(&mut self, name: &[u8], stretch: u64) -> Change {
+        self.change(name, None, stretch)
+    }
+
+    fn change(&mut self, name: &[u8], value: Option<Arc<T>>, stretch: u64) -> Change {
+        self.changes += 1;
+        let change = Change { name: name.into(), number: self.changes };
+        let slot = self.map.entry(change.name.clone()).or_insert(Slot { known: None, under_way: Vec::new() });
+        slot.under_way.push(UnderWay { number: change.number, stretch, value });
+        change
+    }
+
+    /// The server has answered, or will not. Changes that came later stay under way.
+    pub(crate) fn settle(&mut self, change: &Change, fate: Fate) {
+        let Some(slot) = self.map.get_mut(&change.name) else { return };
+        let Some(index) = slot.under_way.iter().position(|other| other.number == change.number) else { return };
+        let UnderWay { value, .. } = slot.under_way.remove(index);
+        match fate {
+            Fate::Taken => slot.known = value,
+            Fate::Refused if change.name.is_empty() => slot.known = None,
+            Fate::Refused | Fate::Skipped => {}
         }
-        let name: Name = name.into();
-        let before = self.map.insert(name.clone(), value);
-        Some(Before { name, value: before })
+        if slot.is_empty() {
+            self.map.remove(&change.name);
+        }
     }
 
-    /// The server did not take it. A refused Parse or Bind of the unnamed one drops what was there; a named one keeps it.
-    pub(crate) fn take_back(&mut self, before: Before<T>) {
-        match before.value {
-            Some(value) if !before.name.is_empty() => self.map.insert(before.name, value),
-            _ => self.map.remove(&before.name),
-        };
-    }
-
-    /// The server never looked at the message, so what was there still is.
-    pub(crate) fn restore(&mut self, before: Before<T>) {
-        match before.value {
-            Some(value) => self.map.insert(before.name, value),
-            None => self.map.remove(&before.name),
-        };
-    }
-
+    /// SQL took the name away.
     pub(crate) fn remove(&mut self, name: &[u8]) {
-        self.map.remove(name);
-    }
-
-    /// The same, with the way back.
-    pub(crate) fn take(&mut self, name: &[u8]) -> Before<T> {
-        Before { name: name.into(), value: self.map.remove(name) }
+        self.retain_named(|other, _| other != name);
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.map.retain(|_, value| keep(value));
+        self.retain_named(|_, value| keep(value));
     }
 
     /// Forgets all but the unnamed one, which DISCARD ALL and DEALLOCATE ALL leave alone.
     pub(crate) fn clear_named(&mut self) {
-        self.map.retain(|name, _| name.is_empty());
+        self.retain_named(|name, _| name.is_empty());
+    }
+
+    fn retain_named(&mut self, keep: impl Fn(&[u8], &T) -> bool) {
+        self.map.retain(|name, slot| {
+            slot.known.take_if(|value| !keep(name, value));
+            !slot.is_empty()
+        });
+    }
+}
+
+impl<T> Slot<T> {
+    const fn is_empty(&self) -> bool {
+        self.known.is_none() && self.under_way.is_empty()
     }
 }
 
@@ -159,26 +212,68 @@ impl<T> Names<T> {
 mod tests {
     use super::*;
 
+    fn read(names: &Names<u8>, name: &[u8]) -> Option<u8> {
+        names.get(name).map(|value| **value)
+    }
+
+    fn put(names: &mut Names<u8>, name: &[u8], value: u8) -> Change {
+        names.put(name, Arc::new(value), 0).expect("room")
+    }
+
     #[test]
     fn a_name_that_the_server_refuses_leaves_what_a_server_leaves() {
         let mut names: Names<u8> = Names::new(2);
-        assert!(names.put(b"a", Arc::new(1)).is_some());
-        let again = names.put(b"a", Arc::new(2)).expect("the name is there");
-        names.take_back(again);
-        assert_eq!(names.get(b"a").map(|value| **value), Some(1), "a duplicate named Parse fails and keeps the old");
-        assert!(names.put(b"", Arc::new(3)).is_some());
-        assert!(names.put(b"third", Arc::new(9)).is_none(), "bounded");
-        let unnamed = names.put(b"", Arc::new(4)).expect("the name is there");
-        names.take_back(unnamed);
-        assert!(names.get(b"").is_none(), "a failing unnamed Parse drops the unnamed statement");
+        let first = put(&mut names, b"a", 1);
+        names.settle(&first, Fate::Taken);
+        let again = put(&mut names, b"a", 2);
+        names.settle(&again, Fate::Refused);
+        assert_eq!(read(&names, b"a"), Some(1), "a duplicate named Parse fails and keeps the old");
+        let unnamed = put(&mut names, b"", 3);
+        assert!(names.put(b"third", Arc::new(9), 0).is_none(), "bounded");
+        names.settle(&unnamed, Fate::Taken);
+        let unnamed = put(&mut names, b"", 4);
+        names.settle(&unnamed, Fate::Refused);
+        assert_eq!(read(&names, b""), None, "a failing unnamed Parse drops the unnamed statement");
+        assert_eq!(names.map.len(), 1);
     }
 
     #[test]
     fn a_name_that_the_server_skipped_is_as_before() {
         let mut names: Names<u8> = Names::new(9);
-        assert!(names.put(b"", Arc::new(1)).is_some());
-        let skipped = names.put(b"", Arc::new(2)).expect("room");
-        names.restore(skipped);
-        assert_eq!(names.get(b"").map(|value| **value), Some(1));
+        let first = put(&mut names, b"", 1);
+        names.settle(&first, Fate::Taken);
+        let (second, gone) = (put(&mut names, b"", 2), names.take(b"", 0));
+        assert_eq!(read(&names, b""), None);
+        names.settle(&gone, Fate::Skipped);
+        assert_eq!(read(&names, b""), Some(2));
+        names.settle(&second, Fate::Skipped);
+        assert_eq!(read(&names, b""), Some(1));
+    }
+
+    #[test]
+    fn a_failure_leaves_the_changes_behind_it_alone() {
+        let mut names: Names<u8> = Names::new(9);
+        let kept = put(&mut names, b"s", 1);
+        names.settle(&kept, Fate::Taken);
+        let (bad, worse, good) = (put(&mut names, b"s", 2), put(&mut names, b"s", 3), put(&mut names, b"", 4));
+        names.settle(&bad, Fate::Refused);
+        assert_eq!(read(&names, b"s"), Some(3));
+        names.settle(&worse, Fate::Refused);
+        assert_eq!(read(&names, b"s"), Some(1), "never what the server had refused before");
+        let unnamed = put(&mut names, b"", 5);
+        names.settle(&good, Fate::Refused);
+        assert_eq!(read(&names, b""), Some(5));
+        names.settle(&unnamed, Fate::Taken);
+        assert_eq!(read(&names, b""), Some(5));
+    }
+
+    #[test]
+    fn a_change_is_relied_on_only_where_its_failure_is_shared() {
+        let mut names: Names<u8> = Names::new(9);
+        let change = names.put(b"s", Arc::new(1), 7).expect("room");
+        assert!(names.is_sure(b"s", 7) && names.is_sure(b"other", 8));
+        assert!(!names.is_sure(b"s", 8));
+        names.settle(&change, Fate::Taken);
+        assert!(names.is_sure(b"s", 8));
     }
 }

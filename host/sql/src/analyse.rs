@@ -3,11 +3,14 @@ use std::sync::Arc;
 
 use grille_policy::{Effect, StatementFacts};
 
-use crate::analysis::{Analysis, Discard, Output, SessionEffect, StatementInfo};
+use crate::analysis::{Analysis, Discard, Output, Restriction, SessionEffect, StatementInfo};
 use crate::catalog::Catalog;
 use crate::limits::{Budget, Stop};
 use crate::walk::{Found, Rows, Told, Walker};
 use crate::{CopyDirection, Settings, facts, fingerprint, stack};
+
+/// The rule against reading behind a change of names in the same text.
+pub(crate) const NAMES_MOVED: &str = "names-moved";
 
 /// Why a text could not be analysed. Nothing is known of it then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +61,7 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
         let mut missing = Vec::new();
         let budget = Budget::for_text(text.len());
         let mut path = &settings.search_path[..];
+        let mut has_moved = false;
         for raw in tree {
             let mut walker = Walker::new(catalog, path, &budget, depth_max);
             let told = walker.statement(raw.stmt())?;
@@ -67,6 +71,12 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
             missing.extend_from_slice(&found.missing);
             let mut info = statement_info(&walker, told, &found, range);
             locate_copied_query(text, &mut info);
+            if (has_moved && reads_by_name(&info)) || (path.is_empty() && info.detail.runs.is_some()) {
+                let message =
+                    "it stands behind a statement in the same text that changes what names mean; send it by itself";
+                info.detail.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
+            }
+            has_moved |= moves_names(&info);
             // What unqualified names mean from here on is for the server to know.
             if info.session.iter().any(changes_path) {
                 path = &[];
@@ -127,6 +137,20 @@ fn changes_path(effect: &SessionEffect) -> bool {
         | SessionEffect::SetSessionAuthorization => true,
         _ => false,
     }
+}
+
+/// Whether names may mean something else afterwards: something is dropped, renamed or put in front of something else.
+fn moves_names(info: &StatementInfo) -> bool {
+    const ADDS: [&str; 7] =
+        ["COMMENT", "CREATE INDEX", "CREATE SEQUENCE", "CREATE TABLE", "CREATE TYPE", "GRANT", "REVOKE"];
+    info.is_ddl && !ADDS.contains(&&*info.kind)
+}
+
+/// Whether what it reads, or keeps to read later, hangs on what names mean. Definitions that hold no rows are read back
+/// from the server afterwards.
+fn reads_by_name(info: &StatementInfo) -> bool {
+    let is_definition = info.is_ddl && info.output == Output::None && info.detail.sinks.is_empty();
+    info.detail.runs.is_some() || (!info.detail.reached.is_empty() && !is_definition)
 }
 
 /// A statement's place without the space around it; a length of 0 means up to the end.

@@ -41,6 +41,17 @@ pub struct StatementInfo {
     pub(crate) detail: Detail,
 }
 
+impl StatementInfo {
+    /// Whether the server looks names up when a portal of it is executed, or does so again: all that is no query has no
+    /// plan. Answers no where it reaches nothing by names.
+    #[must_use]
+    pub fn reads_names_late(&self) -> bool {
+        let is_planned = matches!(&*self.kind, "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES");
+        let is_fetched = matches!(self.output, Output::Prepared(_) | Output::Cursor(_));
+        !is_planned && (is_fetched || self.detail.runs.is_some() || !self.detail.reached.is_empty())
+    }
+}
+
 /// What a statement returns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {

@@ -34,7 +34,7 @@ pub use analysis::{
 };
 pub use catalog::{Catalog, CatalogError};
 pub use limits::Limits;
-pub use names::SessionNames;
+pub use names::{SessionNames, Source};
 pub use protect::{ColumnPlan, Guarded, ProtectedSet, Refusal, RowPlan, protect};
 pub use scope::{RoleScope, scope};
 pub use settings::Settings;

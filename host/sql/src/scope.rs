@@ -1,5 +1,6 @@
 use grille_policy::{Effect, NameList, RelationName};
 
+use crate::analyse::NAMES_MOVED;
 use crate::analysis::Reach;
 use crate::catalog::is_system_schema;
 use crate::{Analysis, Catalog, Refusal, StatementInfo};
@@ -56,6 +57,9 @@ fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> 
         if !is_always_in_scope(&used.relation, catalog) && !role.relations.contains(&used.relation.to_string()) {
             return outside(&used.relation);
         }
+    }
+    if let Some(restriction) = statement.detail.restrictions.iter().find(|found| found.rule == NAMES_MOVED) {
+        return Err(Refusal::new("role-relation", &*restriction.message));
     }
     if let Some(name) = &statement.detail.unresolved {
         let message = format!("relation {name} is not known here, and your role is limited to certain relations");

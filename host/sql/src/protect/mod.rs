@@ -12,7 +12,7 @@ use grille_policy::{
 pub use protected::ProtectedSet;
 
 use crate::analysis::{Construct, Reach, Sink};
-use crate::{Analysis, CopyDirection, Output, OutputColumn, SessionNames, StatementInfo};
+use crate::{Analysis, CopyDirection, Output, OutputColumn, SessionNames, Source, StatementInfo};
 
 /// What may be done with a text in a masked session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,7 +100,7 @@ pub fn protect(
         let plan = guard.statement(statement, &mut guarded, EXECUTE_DEPTH)?;
         guarded.statements.push(plan);
         for effect in statement.session.iter().filter(|effect| SessionNames::concerns(effect)) {
-            names.to_mut().apply(effect);
+            names.to_mut().apply(effect, Source::default);
         }
     }
     guarded.inference.sort();
@@ -176,8 +176,10 @@ impl Guard<'_> {
             return Err(Refusal::new("unknown-statement", "prepared statements are nested too deeply to be followed"));
         };
         let Some(body) = self.names.prepared(name) else {
-            let message =
-                format!("prepared statement \"{name}\" is not known to Grille; prepare it in this session first");
+            let message = format!(
+                "prepared statement \"{name}\" is not known to Grille, or reads something else since definitions or \
+                     search_path changed; prepare it in this session first"
+            );
             return Err(Refusal::new("unknown-statement", message));
         };
         let plan = self.statement(&body.statement, out, depth)?;

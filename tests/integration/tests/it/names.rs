@@ -2,7 +2,9 @@
 //! was once answered in another way.
 
 use grille_pg_codec::Format;
-use grille_test_support::{OWNER, READER, World};
+use std::path::Path;
+
+use grille_test_support::{Caller, OWNER, READER, Reply, World};
 
 use crate::script::{Script, essence, tags};
 
@@ -98,4 +100,167 @@ fn a_reason_is_given_in_either_protocol_and_stays_with_grille() {
     // The target never heard of it.
     let shown = session.query("SHOW grille.reason").unwrap();
     assert_eq!(shown[0].sqlstate().as_deref(), Some("42704"));
+}
+
+/// What a message means is known only when those before it were answered: a name may keep standing for what it stood
+/// for. In each case the server itself hands the secret out, and the text that was sent last is harmless.
+#[test]
+fn a_name_never_runs_what_was_not_judged() {
+    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
+    let world = World::with(&format!(
+        r#"[policies.phi]
+plugin = {phi:?}
+targets = ["work"]
+roles = ["reader"]
+allow_unsigned = true
+settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
+"#
+    ));
+    let (text, none) = (Format::Text, &[][..]);
+    let (secret, harmless) = ("SELECT '<' || upper(name) || '>' FROM public.numbers WHERE id = 7", "SELECT 'x'");
+    let run = |script: Script, name: &str| script.bind("", name, none, text).execute("", 0).sync();
+    let skipped = |script: Script| script.describe_statement("nobody");
+    let cases = [
+        (
+            "a second Parse of a name is refused",
+            run(script().parse("s", secret).sync().parse("s", harmless).sync(), "s"),
+        ),
+        ("two of them are", {
+            run(script().parse("s", secret).sync().parse("s", harmless).sync().parse("s", harmless).sync(), "s")
+        }),
+        ("a name of SQL's own is taken", {
+            run(script().query(&format!("PREPARE s AS {secret}")).parse("s", harmless).sync(), "s")
+        }),
+        ("a Parse is skipped", run(skipped(script().parse("", secret).sync()).parse("", harmless).sync(), "")),
+        ("a Close is skipped", {
+            let again = skipped(script().parse("s", secret).sync()).close_statement("s").parse("s", harmless).sync();
+            run(again, "s")
+        }),
+        ("a Bind is skipped", {
+            let bound = script().query("BEGIN").parse("", secret).bind("p", "", none, text).sync().query("SAVEPOINT a");
+            let again = skipped(bound).parse("", harmless).bind("p", "", none, text).sync();
+            again.query("ROLLBACK TO a").execute("p", 0).sync()
+        }),
+        ("a Bind is refused", {
+            let bound = script().query("BEGIN").parse("", secret).bind("p", "", none, text).sync().query("SAVEPOINT a");
+            let again = bound.parse("", harmless).bind("p", "", none, text).sync();
+            again.query("ROLLBACK TO a").execute("p", 0).sync()
+        }),
+        ("EXECUTE runs what the name stands for then", {
+            let bound = script().parse("s", harmless).parse("e", "EXECUTE s").bind("p", "e", none, text);
+            bound.close_statement("s").parse("s", secret).execute("p", 0).sync()
+        }),
+        ("EXECUTE in a transaction, and another pipeline", {
+            let bound = script().query("BEGIN").parse("s", harmless).parse("e", "EXECUTE s").bind("p", "e", none, text);
+            bound.sync().close_statement("s").parse("s", secret).sync().execute("p", 0).sync()
+        }),
+        ("FETCH takes from what the cursor is then", {
+            let bound =
+                script().query(&format!("BEGIN; DECLARE c CURSOR FOR {harmless}")).parse("f", "FETCH ALL FROM c");
+            let again =
+                bound.bind("p", "f", none, text).sync().query(&format!("CLOSE c; DECLARE c CURSOR FOR {secret}"));
+            again.execute("p", 0).sync()
+        }),
+    ];
+    let hands_out =
+        |replies: &[Reply]| replies.iter().any(|reply| reply.body.windows(9).any(|part| part == b"<NUMBER 7"));
+    let mut leaks = Vec::new();
+    for (name, script) in cases {
+        let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
+        assert!(hands_out(&direct), "{name}: the server hands nothing out: {}", tags(&direct));
+        let mut session = world.session(READER);
+        let got = script.play(&mut session).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        leaks.extend(hands_out(&got).then(|| format!("{name}: {}", tags(&got))));
+        let next = Script::default().query("ROLLBACK").query("SELECT 1").play(&mut session);
+        assert!(next.is_ok(), "{name}: the session goes on");
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+/// Definitions and settings that change between the judgement and the run: in each case the server itself hands the
+/// secret out.
+#[test]
+fn a_text_runs_with_the_meaning_that_was_judged() {
+    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
+    let world = World::with(&format!(
+        r#"[roles.maker]
+groups = ["dbas"]
+targets = ["work"]
+relations = ["public.*", "harmless.*"]
+operations = ["*"]
+
+[policies.phi]
+plugin = {phi:?}
+targets = ["work"]
+roles = ["maker"]
+allow_unsigned = true
+settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
+"#
+    ));
+    let schema = "CREATE SCHEMA harmless; CREATE TABLE harmless.numbers AS SELECT 7 AS id, 'x'::text AS name";
+    world.cluster.sql("work", &format!("SET ROLE work_app; {schema}")).unwrap();
+    let (text, none) = (Format::Text, &[][..]);
+    let secret = "SELECT '<' || upper(name) || '>' FROM numbers WHERE id = 7";
+    let shadow = "CREATE TEMP TABLE numbers AS SELECT 7 AS id, 'x'::text AS name";
+    let away = "DROP TABLE pg_temp.numbers";
+    let begun = || script().query("CREATE TEMP TABLE other (a int)");
+    let run = |script: Script, name: &str| script.bind("", name, none, text).execute("", 0).sync();
+    let cases = [
+        ("a plan that a new table does not change", run(begun().parse("s", secret).sync().query(shadow), "s")),
+        ("the same by SQL", begun().query(&format!("PREPARE s AS {secret}")).query(shadow).query("EXECUTE s")),
+        ("a plan that follows search_path", {
+            let prepared = script().query("SET search_path = harmless").parse("s", secret).sync();
+            run(prepared.query("SET search_path = public"), "s")
+        }),
+        ("the same by SQL", {
+            let prepared = script().query("SET search_path = harmless").query(&format!("PREPARE s AS {secret}"));
+            prepared.query("SET search_path = public").query("EXECUTE s")
+        }),
+        ("a string that drops a table", script().query(shadow).query(&format!("{away}; {secret}"))),
+        ("a string that sets the path", {
+            script().query("SET search_path = harmless").query(&format!("SET search_path = public; {secret}"))
+        }),
+        ("a string that sets the path by a function", {
+            let set = "SELECT set_config('search_path', 'public', false)";
+            script().query("SET search_path = harmless").query(&format!("{set}; {secret}"))
+        }),
+        ("a string that resets the path", {
+            script().query("SET search_path = harmless").query(&format!("RESET search_path; {secret}"))
+        }),
+        ("a string that rolls back", {
+            script().query(&format!("BEGIN; SAVEPOINT a; {shadow}")).query(&format!("ROLLBACK TO a; {secret}"))
+        }),
+        ("a string that renames", {
+            let rename = "ALTER TABLE pg_temp.numbers RENAME TO gone";
+            script().query(shadow).query(&format!("{rename}; {secret}"))
+        }),
+        ("a pipeline that drops a table", script().query(shadow).run(away, none).run(secret, none).sync()),
+        ("COPY that is bound before", {
+            let bound = script().query(shadow).query("BEGIN").parse("", &format!("COPY ({secret}) TO STDOUT"));
+            bound.bind("p", "", none, text).sync().query(away).execute("p", 0).sync()
+        }),
+        ("COPY that is bound before in its pipeline", {
+            let bound =
+                script().query(shadow).parse("c", &format!("COPY ({secret}) TO STDOUT")).bind("p", "c", none, text);
+            bound.run(away, none).execute("p", 0).sync()
+        }),
+        ("PREPARE that is bound before", {
+            let bound = script().query(shadow).query("BEGIN").parse("", &format!("PREPARE s AS {secret}"));
+            bound.bind("p", "", none, text).sync().query(away).execute("p", 0).sync().query("EXECUTE s")
+        }),
+    ];
+    let hands_out =
+        |replies: &[Reply]| replies.iter().any(|reply| reply.body.windows(9).any(|part| part == b"<NUMBER 7"));
+    let mut leaks = Vec::new();
+    for (name, script) in cases {
+        let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
+        assert!(hands_out(&direct), "{name}: the server hands nothing out: {}", tags(&direct));
+        let mut session = world.session(Caller::of("dba", "maker"));
+        let got = script.play(&mut session).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        println!("{name}: {} {:?}", tags(&got), got.iter().find_map(|reply| reply.text()));
+        leaks.extend(hands_out(&got).then(|| format!("{name}: {}", tags(&got))));
+        let next = Script::default().query("ROLLBACK").query("SELECT 1").play(&mut session);
+        assert!(next.is_ok(), "{name}: the session goes on");
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }

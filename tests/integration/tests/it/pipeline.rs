@@ -126,6 +126,22 @@ fn transactions_end_and_begin_in_one_pipeline() {
     }
 }
 
+/// The server says once that a setting is another one, perhaps while a question of Grille's own is under way.
+#[test]
+fn a_setting_that_falls_back_is_reported() {
+    let world = World::shared();
+    let set = script().query("BEGIN").query("SET application_name = 'mine'").describe_statement("nobody");
+    let script = set.query("SELECT count(*) FROM numbers").sync();
+    for caller in [OWNER, READER, CLERK] {
+        for _ in 0..20 {
+            let mut session = world.session(caller);
+            session.send(&script.bytes).unwrap();
+            let replies = [(); 3].map(|()| session.until_ready().unwrap()).concat();
+            assert_eq!(tags(&replies), "CZCSZESZ", "{caller:?}");
+        }
+    }
+}
+
 #[test]
 fn an_unnamed_statement_lives_until_the_next_query() {
     let world = World::shared();

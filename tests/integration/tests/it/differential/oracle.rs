@@ -11,6 +11,8 @@ use super::message::{Message, Say};
 pub(super) struct Oracle {
     pub(super) raw: Raw,
     pub(super) stand: Stand,
+    /// The server's major version.
+    pub(super) version: u32,
 }
 
 /// What the server waits for.
@@ -57,6 +59,13 @@ impl Stand {
     }
 }
 
+/// PostgreSQL 18 loses count of its transactions when a simple query comes before the Sync of a pipeline that executed
+/// two statements: "StartTransactionCommand: unexpected state STARTED" is its answer to what comes next, and a question of
+/// Grille's own may be one of the two.
+pub(super) const fn takes_query_in_pipeline(version: u32) -> bool {
+    version < 18
+}
+
 impl Within {
     pub(super) const fn is_copy(self) -> bool {
         matches!(self, Self::Copy | Self::ExtendedCopy)
@@ -64,14 +73,16 @@ impl Within {
 }
 
 impl Oracle {
-    pub(super) fn new(raw: Raw) -> Self {
-        Self { raw, stand: Stand { status: b'I', within: Within::Simple, data: Data::None } }
+    pub(super) fn new(mut raw: Raw) -> Result<Self> {
+        let version = raw.value("SHOW server_version_num")?.parse::<u32>()? / 10_000;
+        Ok(Self { raw, stand: Stand { status: b'I', within: Within::Simple, data: Data::None }, version })
     }
 
     /// Whether the message may be said now. Excluded, because both sides end the connection then (08P01): anything but
-    /// COPY data, Flush and Sync while the server waits for COPY data.
+    /// COPY data, Flush and Sync while the server waits for COPY data. And where [`takes_query_in_pipeline`] says so.
     pub(super) fn may_say(&self, message: &Message) -> bool {
         match message.say {
+            Say::Query(_) if self.stand.within == Within::Extended => takes_query_in_pipeline(self.version),
             Say::Flush | Say::Sync => self.stand.data != Data::Doubtful,
             _ => !self.stand.within.is_copy() || message.is_copy(),
         }

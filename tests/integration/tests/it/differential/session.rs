@@ -96,7 +96,7 @@ impl<'a> Pair<'a> {
         let mut pair = Self {
             world,
             kind,
-            oracle: Oracle::new(world.direct()),
+            oracle: Oracle::new(world.direct())?,
             through: through(world, kind),
             keeper: world.direct(),
             resets: 0,
@@ -107,7 +107,7 @@ impl<'a> Pair<'a> {
 
     /// Both sides anew.
     pub(super) fn reconnect(&mut self) -> Result<()> {
-        self.oracle = Oracle::new(self.world.direct());
+        self.oracle = Oracle::new(self.world.direct())?;
         self.through = through(self.world, self.kind);
         self.reset()
     }
