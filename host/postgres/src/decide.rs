@@ -87,7 +87,7 @@ impl Session {
             }
             let may_ask = may_ask && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
             if self.view.is_own_catalog_stale && self.view.has_own_ddl && may_ask {
-                self.read_own_catalog().await?;
+                return self.read_own_catalog().await;
             }
             return Ok(None);
         }
@@ -213,22 +213,27 @@ impl Session {
     }
 
     /// The catalog as the session's own transaction sees it.
-    pub(crate) async fn read_own_catalog(&mut self) -> Result<(), End> {
+    async fn read_own_catalog(&mut self) -> Result<Option<Finding>, End> {
         let mut parts = Vec::new();
         for (_, sql) in grille_sql::catalog::queries() {
             parts.push(self.ask(sql).await?);
+            if self.state.skips_to_sync {
+                // The pipeline failed before the question, so nothing of it runs; the next one asks again.
+                return Ok(None);
+            }
         }
         let version = format!("own {} {}", self.facts.id, self.state.decisions);
         match grille_sql::Catalog::from_rows(&version, parts) {
             Ok(catalog) => {
                 self.use_catalog(Arc::new(catalog));
                 self.view.is_own_catalog_stale = false;
+                Ok(None)
             }
             Err(error) => {
-                tracing::warn!(session = %self.facts.id, %error, "own catalog not understood")
+                tracing::warn!(session = %self.facts.id, %error, "own catalog not understood");
+                Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())))
             }
         }
-        Ok(())
     }
 
     /// All policies' verdict, with the host's own among them.

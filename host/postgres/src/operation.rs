@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
-    AnalyseError, Analysis, Body, Catalog, Guarded, Output, ProtectedSet, Refusal, RoleScope, RowPlan, SessionEffect,
-    SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
+    AnalyseError, Analysis, Body, Catalog, Discard, Guarded, Output, ProtectedSet, Refusal, RoleScope, RowPlan,
+    SessionEffect, SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
 };
 
 use crate::route::Route;
@@ -31,6 +31,10 @@ pub(crate) struct View {
     generation: u64,
     /// The session's settings may have changed since they were last asked for.
     pub(crate) is_stale: bool,
+    /// Settings were made that end with the transaction.
+    pub(crate) has_local_settings: bool,
+    /// The session has changed definitions at some time: it may have temporary tables.
+    has_made_definitions: bool,
     /// Definitions changed since the session's own connection was last asked for them.
     pub(crate) is_own_catalog_stale: bool,
     /// Definitions were changed in the open transaction: only the session's own connection sees them.
@@ -65,6 +69,8 @@ impl View {
             judged: HashMap::new(),
             generation: 0,
             is_stale: true,
+            has_local_settings: false,
+            has_made_definitions: false,
             is_own_catalog_stale: false,
             has_own_ddl: false,
         }
@@ -90,6 +96,31 @@ impl View {
     pub(crate) fn forget(&mut self) {
         self.generation += 1;
         self.judged.clear();
+    }
+
+    /// Follows what a statement did to the session, now that it has succeeded.
+    pub(crate) fn follow(&mut self, effect: &SessionEffect) {
+        self.is_stale |= changes_settings(effect);
+        match effect {
+            SessionEffect::Set { local: true, .. } => self.has_local_settings = true,
+            // One of its chain may follow, so that the status never says that it ended.
+            SessionEffect::Commit => self.is_stale |= self.has_local_settings,
+            // Definitions of the part that is taken back are as they were.
+            SessionEffect::RollbackTo => self.is_own_catalog_stale |= self.has_own_ddl,
+            SessionEffect::Discard(Discard::All | Discard::Temp) if self.has_made_definitions => {
+                self.definitions_changed();
+            }
+            SessionEffect::FinishPrepared => self.definitions_changed(),
+            _ => {}
+        }
+    }
+
+    /// Names may mean something else; the first table of a schema may bring that into the path, too.
+    pub(crate) const fn definitions_changed(&mut self) {
+        self.is_stale = true;
+        self.has_own_ddl = true;
+        self.is_own_catalog_stale = true;
+        self.has_made_definitions = true;
     }
 
     /// Understands the prepared statements anew that a text executes, if what names mean has changed since.
@@ -132,6 +163,11 @@ impl View {
             }
         }
         judged.analysis = Some(analysis);
+        if self.has_own_ddl && self.is_limited() && judged.goes_on_behind_a_rollback() {
+            let message = "it takes definitions back that were changed in this transaction, and goes on with others; send \
+                           the rollback by itself";
+            judged.refusal.get_or_insert_with(|| Finding::new("names-moved", Severity::Medium, message));
+        }
         judged.generation = self.generation;
         judged
     }
@@ -201,11 +237,16 @@ impl Judged {
         })
     }
 
+    fn goes_on_behind_a_rollback(&self) -> bool {
+        let rolls_back = |effect: &SessionEffect| matches!(effect, SessionEffect::Rollback | SessionEffect::RollbackTo);
+        let before_last = self.statements().split_last().map_or(&[][..], |(_, before)| before);
+        before_last.iter().any(|statement| statement.session.iter().any(rolls_back))
+    }
+
     /// Whether it may take prepared statements away.
     pub(crate) fn forgets_names(&self) -> bool {
-        self.session_effects().any(|effect| {
-            matches!(effect, SessionEffect::Deallocate { .. } | SessionEffect::Discard(grille_sql::Discard::All))
-        })
+        self.session_effects()
+            .any(|effect| matches!(effect, SessionEffect::Deallocate { .. } | SessionEffect::Discard(Discard::All)))
     }
 
     /// Whether what comes after it may mean something else by it: settings, definitions, or what was not understood.
@@ -293,7 +334,7 @@ pub(crate) fn is_transaction_command(text: &str) -> bool {
 }
 
 /// Whether the effect may change the settings that names and texts are understood by.
-pub(crate) const fn changes_settings(effect: &SessionEffect) -> bool {
+const fn changes_settings(effect: &SessionEffect) -> bool {
     matches!(
         effect,
         SessionEffect::Set { .. }

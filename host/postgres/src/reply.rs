@@ -11,7 +11,6 @@ use grille_sql::{RowPlan, SessionEffect};
 use crate::catalog::text_row;
 use crate::copy::CopyOut;
 use crate::filter::ROW_BYTES_MAX;
-use crate::operation::changes_settings;
 use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
@@ -275,14 +274,12 @@ impl Session {
         let (judged, index) = (Arc::clone(&running.judged), running.statement);
         let Some(statement) = judged.statements().get(index) else {
             // What was not understood may have changed anything.
-            self.view.is_stale = true;
-            self.view.has_own_ddl = true;
-            self.view.is_own_catalog_stale = true;
+            self.view.definitions_changed();
             return;
         };
         for effect in &statement.session {
             self.view.names.apply(effect, || judged.source(Some(statement.text_range.clone())));
-            self.view.is_stale |= changes_settings(effect);
+            self.view.follow(effect);
             match effect {
                 SessionEffect::Discard(grille_sql::Discard::All) | SessionEffect::Deallocate { name: None } => {
                     self.statements.clear_named();
@@ -292,8 +289,7 @@ impl Session {
             }
         }
         if statement.is_ddl {
-            self.view.has_own_ddl = true;
-            self.view.is_own_catalog_stale = true;
+            self.view.definitions_changed();
         }
     }
 
@@ -448,6 +444,7 @@ impl Session {
         let said = self.owed.rounds() - self.owed.rounds_left();
         self.portals.retain(|portal| portal.round >= said);
         self.view.names.transaction_ended();
+        self.view.is_stale |= std::mem::take(&mut self.view.has_local_settings);
         if std::mem::take(&mut self.view.has_own_ddl) {
             self.path.catalogs.of(&self.route.target).invalidate(self.view.needs_catalog());
             self.view.is_own_catalog_stale = false;

@@ -198,7 +198,8 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
 "#
     ));
     let schema = "CREATE SCHEMA harmless; CREATE TABLE harmless.numbers AS SELECT 7 AS id, 'x'::text AS name";
-    world.cluster.sql("work", &format!("SET ROLE work_app; {schema}")).unwrap();
+    let view = "CREATE VIEW harmless.v AS SELECT name FROM public.numbers WHERE id = 7";
+    world.cluster.sql("work", &format!("SET ROLE work_app; {schema}; {view}")).unwrap();
     let (text, none) = (Format::Text, &[][..]);
     let secret = "SELECT '<' || upper(name) || '>' FROM numbers WHERE id = 7";
     let shadow = "CREATE TEMP TABLE numbers AS SELECT 7 AS id, 'x'::text AS name";
@@ -243,6 +244,42 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
             let bound =
                 script().query(shadow).parse("c", &format!("COPY ({secret}) TO STDOUT")).bind("p", "c", none, text);
             bound.run(away, none).execute("p", 0).sync()
+        }),
+        ("a setting that ends with its transaction", {
+            let local = script().query("BEGIN; SET LOCAL search_path = harmless").query(secret);
+            local.query("COMMIT").query(secret)
+        }),
+        ("the same by a function, in the extended protocol", {
+            let set = "SELECT set_config('search_path', 'harmless', true)";
+            let local = script().query("BEGIN").run(set, none).run(secret, none).sync();
+            local.run("COMMIT", none).run(secret, none).sync()
+        }),
+        (
+            "temporary tables that are discarded",
+            script().query(shadow).query(secret).query("DISCARD TEMP").query(secret),
+        ),
+        ("all that is discarded", script().query(shadow).query(secret).query("DISCARD ALL").query(secret)),
+        ("a table that ends with its transaction", {
+            let shadow = "CREATE TEMP TABLE numbers ON COMMIT DROP AS SELECT 7 AS id, 'x'::text AS name";
+            script().query("BEGIN").query(shadow).query(secret).query("COMMIT").query(secret)
+        }),
+        ("a table that is rolled back", {
+            let made = begun().query("BEGIN; SAVEPOINT a").query(shadow).query(secret);
+            made.query("ROLLBACK TO a").query(secret).query("COMMIT")
+        }),
+        ("a table that is rolled back in a pipeline", {
+            let made = begun().query("BEGIN; SAVEPOINT a").query(shadow).query(secret);
+            made.run("ROLLBACK TO a", none).run(secret, none).sync().query("COMMIT")
+        }),
+        ("a table that is rolled back after an error", {
+            let made = begun().query("BEGIN; SAVEPOINT a").query(shadow).query(secret).query("SELECT 1/0");
+            made.query("ROLLBACK TO a").query(secret).query("COMMIT")
+        }),
+        ("a view that is restored", {
+            let made =
+                script().query("BEGIN").query("DROP VIEW harmless.v").query("CREATE TABLE harmless.v (name text)");
+            let look = "SELECT '<' || upper(name) || '>' FROM harmless.v";
+            made.query(look).query("SELECT 1/0").query(&format!("ROLLBACK; {look}"))
         }),
         ("PREPARE that is bound before", {
             let bound = script().query(shadow).query("BEGIN").parse("", &format!("PREPARE s AS {secret}"));
