@@ -431,9 +431,19 @@ impl Session {
     async fn refuse_moved(&mut self, portal: &Portal) -> Result<(), End> {
         let message = "what this portal's statement names is something else since it was bound; bind it again";
         let refusal = Finding::new("names-moved", Severity::Medium, message);
-        let judged = Arc::new(Judged::refused(Arc::clone(&portal.prepared.judged.text), refusal));
-        let decision = self.consult(&judged, &portal.parameters).await;
-        let answer = self.refuse(&judged, &portal.parameters, &decision).await;
+        let recorded = portal.recorded.lock().take();
+        let answer = match recorded {
+            Some(id) => {
+                let answer = Answer::blocked(&refusal, id);
+                self.record_refused(id, &answer).map_err(|_| End::unrecorded())?;
+                answer
+            }
+            None => {
+                let judged = Arc::new(Judged::refused(Arc::clone(&portal.prepared.judged.text), refusal));
+                let decision = self.consult(&judged, &portal.parameters).await;
+                self.refuse(&judged, &portal.parameters, &decision).await
+            }
+        };
         self.refuse_in_pipeline(answer)
     }
 

@@ -276,7 +276,8 @@ impl Judged {
 
     /// Whether it reaches the same by its names.
     pub(crate) fn names_the_same(&self, other: &Self) -> bool {
-        self.facts.relations == other.facts.relations
+        self.facts == other.facts
+            && self.statements().iter().map(|s| &s.output).eq(other.statements().iter().map(|s| &s.output))
     }
 
     /// Whether it does the same with the same treatments.

@@ -39,8 +39,12 @@ pub(crate) fn upstream_parameters(
                 return Err(refused("this session is masked, so its client_encoding must be UTF8"));
             }
             "client_encoding" => parameters.push((lower, value.clone())),
-            "options" if is_masked && !value.trim().is_empty() => {
-                return Err(refused("this session is masked, so the startup parameter options is refused; use SET"));
+            "options" if is_masked => {
+                if let Some(bad) = options(value).iter().find(|option| !option.name().is_some_and(is_allowed)) {
+                    let message = format!("this session is masked, so the startup option {} is refused", bad.0);
+                    return Err(refused(&message));
+                }
+                parameters.push((lower, value.clone()));
             }
             _ if is_masked && !is_allowed(&lower) => {
                 let message = format!("this session is masked, so the startup parameter {name} is refused");
@@ -60,8 +64,46 @@ pub(crate) fn upstream_parameters(
     Ok(parameters)
 }
 
-fn is_allowed(name: &str) -> bool {
+fn is_allowed(name: impl AsRef<str>) -> bool {
+    let name = name.as_ref();
     MASKED_ALLOWED.contains(&name) || name == "lock_timeout"
+}
+
+/// One of the server's command line options, as `options` of the startup packet holds them.
+#[derive(Debug, PartialEq, Eq)]
+struct CommandLine(String);
+
+impl CommandLine {
+    /// The setting that it makes, in lower case: `-c NAME=VALUE` and `--NAME=VALUE`. None for the other options.
+    fn name(&self) -> Option<String> {
+        let assignment = self.0.strip_prefix("--").or_else(|| self.0.strip_prefix("-c"))?;
+        let (name, _) = assignment.split_once('=')?;
+        Some(name.trim().replace('-', "_").to_ascii_lowercase())
+    }
+}
+
+/// Splits them as the server does: at white space, where a backslash makes an ordinary character of the next one. What
+/// `-c` stands before belongs to it.
+fn options(text: &str) -> Vec<CommandLine> {
+    let (mut options, mut word, mut is_escaped) = (Vec::<CommandLine>::new(), String::new(), false);
+    for char in text.chars().chain([' ']) {
+        match char {
+            '\\' if !is_escaped => is_escaped = true,
+            char if char.is_ascii_whitespace() && !is_escaped => {
+                match options.last_mut() {
+                    _ if word.is_empty() => {}
+                    Some(CommandLine(last)) if last == "-c" => last.push_str(&word),
+                    _ => options.push(CommandLine(word.clone())),
+                }
+                word.clear();
+            }
+            char => {
+                word.push(char);
+                is_escaped = false;
+            }
+        }
+    }
+    options
 }
 
 fn is_utf8(encoding: &str) -> bool {
@@ -90,10 +132,35 @@ mod tests {
         assert!(given.contains(&("standard_conforming_strings".into(), "on".into())));
         assert!(given.contains(&("application_name".into(), "psql".into())));
         assert!(!given.iter().any(|(name, _)| name == "user" || name == "database"));
-        for bad in
-            [("options", "-c search_path=x"), ("client_encoding", "SJIS"), ("role", "dba"), ("replication", "true")]
-        {
+        for bad in [
+            ("options", "-c session_preload_libraries=x"),
+            ("client_encoding", "SJIS"),
+            ("role", "dba"),
+            ("replication", "true"),
+        ] {
             assert!(upstream_parameters(&pairs(&[bad]), true).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_masked_session_may_set_by_options_what_it_may_set_otherwise() {
+        for (text, is_good) in [
+            ("", true),
+            ("-c statement_timeout=5s", true),
+            ("  -cstatement_timeout=5s --lock-timeout=1s\t-c search_path=a\\ b,c ", true),
+            ("-c Statement_Timeout=0", true),
+            ("-c statement_timeout=5s -c role=dba", false),
+            ("-c statement_timeout=5s\\ -c\\ role=dba", true),
+            ("-c statement_timeout=5s\\ -c role=dba", false),
+            ("--role=dba", false),
+            ("-c", false),
+            ("-c statement_timeout", false),
+            ("-e", false),
+            ("statement_timeout=5s", false),
+            ("-d 5", false),
+            ("-c client_encoding=SJIS", false),
+        ] {
+            assert_eq!(upstream_parameters(&pairs(&[("options", text)]), true).is_ok(), is_good, "{text}");
         }
     }
 

@@ -136,20 +136,20 @@ impl<T> Names<T> {
 
     /// What the name stands for if all goes well.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&Arc<T>> {
-        let slot = self.map.get(name)?;
+        let slot = self.map.get(key(name))?;
         slot.under_way.last().map_or(slot.known.as_ref(), |change| change.value.as_ref())
     }
 
     /// Whether a message of this stretch may rely on [`Names::get`]: what the last change needs is answered, or fails
     /// together with the message. Behind a Sync it may stand for something else, because the server works on again there.
     pub(crate) fn is_sure(&self, name: &[u8], stretch: u64) -> bool {
-        let last = self.map.get(name).and_then(|slot| slot.under_way.last());
+        let last = self.map.get(key(name)).and_then(|slot| slot.under_way.last());
         last.is_none_or(|change| change.stretch == stretch)
     }
 
     /// Puts a name down; none if there are too many.
     pub(crate) fn put(&mut self, name: &[u8], value: Arc<T>, stretch: u64) -> Option<Change> {
-        let has_room = self.map.len() < self.max || self.map.contains_key(name);
+        let has_room = self.map.len() < self.max || self.map.contains_key(key(name));
         has_room.then(|| self.change(name, Some(value), stretch))
     }
 
@@ -159,7 +159,7 @@ impl<T> Names<T> {
 
     fn change(&mut self, name: &[u8], value: Option<Arc<T>>, stretch: u64) -> Change {
         self.changes += 1;
-        let change = Change { name: name.into(), number: self.changes };
+        let change = Change { name: key(name).into(), number: self.changes };
         let slot = self.map.entry(change.name.clone()).or_insert(Slot { known: None, under_way: Vec::new() });
         slot.under_way.push(UnderWay { number: change.number, stretch, value });
         change
@@ -182,7 +182,7 @@ impl<T> Names<T> {
 
     /// SQL took the name away.
     pub(crate) fn remove(&mut self, name: &[u8]) {
-        self.retain_named(|other, _| other != name);
+        self.retain_named(|other, _| other != key(name));
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
@@ -200,6 +200,13 @@ impl<T> Names<T> {
             !slot.is_empty()
         });
     }
+}
+
+/// What the server tells names apart by: two that differ only behind it are the same one there.
+fn key(name: &[u8]) -> &[u8] {
+    /// `NAMEDATALEN` without its zero byte.
+    const MAX: usize = 63;
+    name.get(..MAX).unwrap_or(name)
 }
 
 impl<T> Slot<T> {

@@ -82,7 +82,7 @@ impl SessionNames {
         for name in analysis.statements.iter().filter_map(|statement| statement.detail.runs.as_ref()) {
             let Some(old) = self.prepared.get(name).filter(|old| old.source.generation != generation) else { continue };
             let new = analyse(&old.source.text, catalog, settings).ok().and_then(|analysis| analysis.as_prepared(name));
-            match new.filter(|new| new.facts.relations == old.body.facts.relations) {
+            match new.filter(|new| *new == old.body) {
                 Some(body) => {
                     let source = Source { text: Arc::clone(&old.source.text), generation };
                     self.prepared.insert(Arc::clone(name), Prepared { body, source });

@@ -131,6 +131,16 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
         ("a name of SQL's own is taken", {
             run(script().query(&format!("PREPARE s AS {secret}")).parse("s", harmless).sync(), "s")
         }),
+        ("names that differ behind what counts", {
+            let (one, other) = (format!("{}x", "n".repeat(63)), format!("{}y", "n".repeat(63)));
+            let again = script().parse(&one, harmless).sync().close_statement(&other).parse(&other, secret).sync();
+            run(again, &one)
+        }),
+        ("portals that differ behind what counts", {
+            let (one, other) = (format!("{}x", "n".repeat(63)), format!("{}y", "n".repeat(63)));
+            let bound = script().query("BEGIN").parse("h", harmless).bind(&one, "h", none, text).parse("s", secret);
+            bound.close_portal(&other).bind(&other, "s", none, text).execute(&one, 0).sync()
+        }),
         ("a Parse is skipped", run(skipped(script().parse("", secret).sync()).parse("", harmless).sync(), "")),
         ("a Close is skipped", {
             let again = skipped(script().parse("s", secret).sync()).close_statement("s").parse("s", harmless).sync();
