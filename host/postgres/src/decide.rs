@@ -10,6 +10,8 @@ use grille_policy::{
 use grille_review::{Ask, Asked, Outcome, Release, Ticket, digest_of_policies};
 use grille_sql::ProtectedSet;
 
+use tokio::time::Instant;
+
 use crate::operation::{Judged, is_transaction_command};
 use crate::respond::{Answer, sqlstate, write_notice};
 use crate::session::{End, Session, Turn, Waited};
@@ -23,10 +25,20 @@ const HELD_BYTES_MAX: usize = 1 << 20;
 pub(crate) enum Ruling {
     /// It is to be forwarded, once its decision is recorded.
     Allow(Decision),
-    /// People let it pass; the decision on it is recorded already.
-    Released(DecisionId, Decision),
+    /// People let it pass.
+    Released(Released),
     /// It is refused; decision and outcome are recorded already, as far as the ledger can be written.
     Refuse(Answer),
+}
+
+/// What people let pass once; the decision on it is recorded already.
+pub(crate) struct Released {
+    pub(crate) id: DecisionId,
+    pub(crate) decision: Decision,
+    /// What the text meant when the approval was used.
+    pub(crate) judged: Arc<Judged>,
+    /// It is to be executed before.
+    pub(crate) until: Instant,
 }
 
 impl Session {
@@ -341,7 +353,9 @@ impl Session {
             let judged_in = (&decision, self.state.transaction);
             return Ok(match self.record_decision(id, judged, parameters, judged_in, Some(used.id)) {
                 Ok(position) => match self.durable(position).await {
-                    Ok(()) => Ruling::Released(id, decision),
+                    Ok(()) => {
+                        Ruling::Released(Released { id, decision, judged: Arc::clone(judged), until: used.until })
+                    }
                     Err(_) => Ruling::Refuse(Answer::unrecorded()),
                 },
                 Err(_) => Ruling::Refuse(Answer::unrecorded()),
@@ -406,7 +420,9 @@ impl Session {
                 match &now.verdict {
                     Verdict::Block(finding) => Answer::blocked(finding, id),
                     Verdict::Allow | Verdict::Review(_) => match grant.consume(self.release(&judged, parameters)) {
-                        Ok(_) => return Ok(Ruling::Released(id, now)),
+                        Ok(used) => {
+                            return Ok(Ruling::Released(Released { id, decision: now, judged, until: used.until }));
+                        }
                         Err(error) => Answer::new(sqlstate::REFUSED, Fault::Policy, error.to_string()),
                     },
                 }
@@ -437,7 +453,7 @@ impl Session {
 
     /// Holds the caller. None if it cancelled; if it is gone the ticket is dropped, which withdraws the request.
     async fn wait_for_people(&mut self, ticket: &mut Ticket, terms: &Terms) -> Result<Option<Outcome>, End> {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let seconds = ticket.deadline().saturating_duration_since(started).as_secs();
         let request = ticket.id();
         let who: Vec<String> =

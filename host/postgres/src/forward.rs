@@ -15,7 +15,7 @@ use crate::record::no_parameters;
 use crate::replies::{Owed, Own, Running};
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, OWN_NAME, Session};
-use crate::statements::{Changes, Portal, Prepared, ResultFormats};
+use crate::statements::{Changes, Permit, Portal, Prepared, ResultFormats};
 
 /// A statement with its parameters is held whole to be judged. 16 MiB of text and as much again for values.
 const MESSAGE_BYTES_MAX: usize = 32 << 20;
@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Sends a message of the extended protocol on.
-    fn forward(&mut self, bytes: &Bytes, owed: Owed) {
+    pub(crate) fn forward(&mut self, bytes: &Bytes, owed: Owed) {
         self.state.in_pipeline = true;
         self.target.outbox.append(|out| out.extend_from_slice(bytes));
         self.owed.push(owed);
@@ -161,7 +161,7 @@ impl Session {
         }
         let (id, judged) = match ruling {
             Ruling::Refuse(answer) => return self.substitute_query(answer),
-            Ruling::Released(id, _) => (id, judged),
+            Ruling::Released(released) => (released.id, released.judged),
             Ruling::Allow(decision) => {
                 let id = self.next_decision();
                 let judged_in = (&decision, self.state.transaction);
@@ -188,8 +188,8 @@ impl Session {
 
     /// Something before it in the pipeline failed while it was ruled on, so the server would skip it.
     fn skip_ruled(&mut self, ruling: &Ruling) -> Result<(), End> {
-        if let Ruling::Released(id, _) = ruling {
-            self.record_refused(*id, &Answer::skipped()).map_err(|_| End::unrecorded())?;
+        if let Ruling::Released(released) = ruling {
+            self.record_refused(released.id, &Answer::skipped()).map_err(|_| End::unrecorded())?;
         }
         Ok(())
     }
@@ -270,16 +270,17 @@ impl Session {
         if self.state.skips_to_sync {
             return self.skip_ruled(&ruling);
         }
-        let (decision, recorded) = match ruling {
+        let (decision, permit, judged) = match ruling {
             Ruling::Refuse(answer) => return self.refuse_in_pipeline(answer),
-            Ruling::Allow(decision) => (decision, None),
-            Ruling::Released(id, decision) => (decision, Some(id)),
+            Ruling::Allow(decision) => (decision, Permit::Policies, judged),
+            Ruling::Released(released) => {
+                (released.decision, Permit::Approved(released.id, released.until), released.judged)
+            }
         };
         let prepared = if Arc::ptr_eq(&judged, &prepared.judged) {
             prepared
         } else {
-            let is_known = self.statements.get(bind.statement).is_some();
-            let moved = is_known && self.view.needs_catalog() && !judged.names_the_same(&prepared.judged);
+            let moved = self.keeps_old_plan(bind.statement, &prepared.judged, &judged);
             let columns = Mutex::new(if moved { None } else { prepared.columns.lock().clone() });
             let parameter_types = prepared.parameter_types.clone();
             let prepared = Arc::new(Prepared { judged, parameter_types, columns });
@@ -294,7 +295,7 @@ impl Session {
             formats: Some(ResultFormats(formats(bind.result_formats))),
             decision,
             transaction,
-            recorded: Mutex::new(recorded),
+            permit: Mutex::new(permit),
             filter: Mutex::new(None),
             round: self.owed.rounds(),
         };
@@ -312,6 +313,16 @@ impl Session {
             }
             None => self.refuse_in_pipeline(too_many("portals")),
         }
+    }
+
+    /// Whether the server may run a plan for what the names of a prepared statement meant before. It makes none for what
+    /// reads names late, and a failed transaction runs nothing.
+    fn keeps_old_plan(&self, name: &[u8], then: &Judged, now: &Judged) -> bool {
+        self.view.needs_catalog()
+            && self.statements.get(name).is_some()
+            && !now.names_the_same(then)
+            && !now.reads_names_late()
+            && self.state.transaction != TransactionState::Failed
     }
 
     /// Has the server understand a statement anew: it keeps its plan although a new relation stands before the old one,
@@ -372,133 +383,8 @@ impl Session {
         self.owed.push_changing(Owed::Close, changes);
     }
 
-    async fn on_execute(&mut self, execute: frontend::Execute<'_>, bytes: &Bytes) -> Result<(), End> {
-        self.await_cancel().await;
-        let found = self.portal(execute.portal).await?;
-        if self.state.skips_to_sync {
-            return Ok(());
-        }
-        let portal = match found {
-            Ok(Some(portal)) => portal,
-            Ok(None) => return self.no_portal(execute.portal),
-            Err(answer) => return self.refuse_in_pipeline(answer),
-        };
-        let judged = Arc::clone(&portal.prepared.judged);
-        if let Some(reason) = judged.own_reason() {
-            self.state.reason = Some(reason);
-            return self.answer(|out| encode::command_complete(out, "SET").expect("a short word without zero bytes"));
-        }
-        if judged.reads_names_late() && self.view.needs_catalog() {
-            let now = self.judge(Arc::clone(&judged.text)).await?;
-            if self.state.skips_to_sync {
-                return Ok(());
-            }
-            let has_same_policies = self.path.services.evaluator.epoch() == portal.decision.epoch;
-            if has_same_policies && !now.means_the_same(&judged) {
-                return self.refuse_moved(&portal).await;
-            }
-        }
-        let recorded = portal.recorded.lock().take();
-        let id = match recorded {
-            Some(id) => id,
-            None => {
-                let (decision, transaction, judged) = match self.decision_now(&portal).await? {
-                    _ if self.state.skips_to_sync => return Ok(()),
-                    Ok(now) => now,
-                    Err(answer) => return self.refuse_in_pipeline(answer),
-                };
-                let id = self.next_decision();
-                let judged_in = (&decision, transaction);
-                if let Err(answer) = self.record_before_forward(id, &judged, &portal.parameters, judged_in).await {
-                    return self.refuse_in_pipeline(answer);
-                }
-                id
-            }
-        };
-        let shaped = self.shape_before_execute(execute.portal, &portal).await?;
-        let refused = if self.state.skips_to_sync { Some(Answer::skipped()) } else { shaped.err() };
-        if let Some(answer) = refused {
-            self.record_refused(id, &answer).map_err(|_| End::unrecorded())?;
-            return if self.state.skips_to_sync { Ok(()) } else { self.refuse_in_pipeline(answer) };
-        }
-        self.state.has_executed = true;
-        self.state.has_written |= judged.may_write();
-        let running = Running::new(id, judged, Some(portal));
-        self.forward(bytes, Owed::Execute(Box::new(running)));
-        Ok(())
-    }
-
-    async fn refuse_moved(&mut self, portal: &Portal) -> Result<(), End> {
-        let message = "what this portal's statement names is something else since it was bound; bind it again";
-        let refusal = Finding::new("names-moved", Severity::Medium, message);
-        let recorded = portal.recorded.lock().take();
-        let answer = match recorded {
-            Some(id) => {
-                let answer = Answer::blocked(&refusal, id);
-                self.record_refused(id, &answer).map_err(|_| End::unrecorded())?;
-                answer
-            }
-            None => {
-                let judged = Arc::new(Judged::refused(Arc::clone(&portal.prepared.judged.text), refusal));
-                let decision = self.consult(&judged, &portal.parameters).await;
-                self.refuse(&judged, &portal.parameters, &decision).await
-            }
-        };
-        self.refuse_in_pipeline(answer)
-    }
-
-    /// The decision of the Bind with what was judged then, if the policies are still those; else a new one.
-    async fn decision_now(
-        &mut self,
-        portal: &Arc<Portal>,
-    ) -> Result<Result<(Decision, TransactionState, Arc<Judged>), Answer>, End> {
-        if self.path.services.evaluator.epoch() == portal.decision.epoch {
-            return Ok(Ok((portal.decision.clone(), portal.transaction, Arc::clone(&portal.prepared.judged))));
-        }
-        let judged = self.judge(Arc::clone(&portal.prepared.judged.text)).await?;
-        let decision = self.consult(&judged, &portal.parameters).await;
-        match decision.verdict {
-            Verdict::Allow => Ok(Ok((decision, self.state.transaction, judged))),
-            Verdict::Block(_) | Verdict::Review(_) => {
-                Ok(Err(self.refuse(&judged, &portal.parameters, &decision).await))
-            }
-        }
-    }
-
-    /// Makes sure that the rows of a treated result will be understood: their columns are asked for if nobody has.
-    /// A statement that writes is only executed once the plan for its rows stands, so that it cannot fail after the
-    /// effect.
-    async fn shape_before_execute(&mut self, name: &[u8], portal: &Arc<Portal>) -> Result<Result<(), Answer>, End> {
-        let judged = &portal.prepared.judged;
-        // Also where the text says that nothing is protected: the server's own word of the columns' origins counts.
-        if !self.view.is_masked() || !judged.may_return_rows() || portal.filter.lock().is_some() {
-            return Ok(Ok(()));
-        }
-        if portal.prepared.columns.lock().is_none() {
-            self.state.in_pipeline = true;
-            self.target.outbox.put(|out| encode::describe(out, Target::Portal(name)))?;
-            self.owed.push(Owed::Own(Own::Describe(Arc::clone(&portal.prepared))));
-        }
-        let writes = judged.statements().iter().any(|statement| statement.has_result_and_writes);
-        if !writes || !judged.has_treatments() {
-            return Ok(Ok(()));
-        }
-        self.finish_own(false).await?;
-        let Some(columns) = portal.prepared.columns.lock().clone() else {
-            // The pipeline failed before; the server skips this one too.
-            return Ok(Ok(()));
-        };
-        match self.plan(judged, 0, &columns, &portal.formats_of(&columns)).await {
-            Ok(filter) => {
-                *portal.filter.lock() = filter;
-                Ok(Ok(()))
-            }
-            Err(answer) => Ok(Err(answer)),
-        }
-    }
-
     /// Records a decision so that the statement may leave: at once on disk if it may write.
-    async fn record_before_forward(
+    pub(crate) async fn record_before_forward(
         &mut self,
         id: grille_policy::DecisionId,
         judged: &Judged,
@@ -549,11 +435,6 @@ impl Session {
         self.owed.push(Owed::RefusedParse(Box::new(answer)));
         self.state.skips_to_sync = true;
         Ok(())
-    }
-
-    fn no_portal(&mut self, name: &[u8]) -> Result<(), End> {
-        let message = format!("portal \"{}\" does not exist", String::from_utf8_lossy(name));
-        self.refuse_in_pipeline(Answer::new(sqlstate::NO_PORTAL, Fault::Caller, message))
     }
 }
 

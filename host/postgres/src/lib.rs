@@ -17,6 +17,7 @@ mod cancel;
 mod catalog;
 mod copy;
 mod decide;
+mod execute;
 mod filter;
 mod forward;
 #[cfg(feature = "fuzzing")]

@@ -15,7 +15,7 @@ use crate::record::no_parameters;
 use crate::replies::Owed;
 use crate::respond::Answer;
 use crate::session::{End, Session};
-use crate::statements::{Change, Changes, Fate, Portal, Prepared};
+use crate::statements::{Change, Changes, Fate, Permit, Portal, Prepared};
 
 impl Session {
     /// A prepared statement by its name. One that SQL prepared is judged as its EXECUTE would be, which is judged by
@@ -55,10 +55,12 @@ impl Session {
         };
         let judged = self.judge(format!("FETCH ALL FROM {}", quoted(name)).into()).await?;
         let (parameters, transaction) = (no_parameters(), self.state.transaction);
-        let (decision, recorded) = match self.rule(&judged, &parameters).await? {
+        let (decision, permit, judged) = match self.rule(&judged, &parameters).await? {
             Ruling::Refuse(answer) => return Ok(Err(answer)),
-            Ruling::Allow(decision) => (decision, None),
-            Ruling::Released(id, decision) => (decision, Some(id)),
+            Ruling::Allow(decision) => (decision, Permit::Policies, judged),
+            Ruling::Released(released) => {
+                (released.decision, Permit::Approved(released.id, released.until), released.judged)
+            }
         };
         Ok(Ok(Some(Arc::new(Portal {
             prepared: Arc::new(Prepared { judged, parameter_types: Vec::new(), columns: Mutex::new(None) }),
@@ -66,7 +68,7 @@ impl Session {
             formats: None,
             decision,
             transaction,
-            recorded: Mutex::new(recorded),
+            permit: Mutex::new(permit),
             filter: Mutex::new(None),
             round: self.owed.rounds(),
         }))))
@@ -166,7 +168,7 @@ impl Session {
     pub(crate) fn say_ours(&mut self) -> Result<(), End> {
         while let Some((answer, changes)) = self.owed.pop_ours() {
             self.emit(&answer)?;
-            changes.iter().for_each(|changes| self.settle_changes(changes, Fate::Taken));
+            changes.iter().try_for_each(|changes| self.settle_changes(changes, Fate::Taken))?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use grille_ledger::{
 use grille_policy::{Decision, DecisionId, Fault, Parameter, RequestId, TransactionState};
 
 use crate::operation::Judged;
+use crate::replies::Owed;
 use crate::replies::Running;
 use crate::respond::Answer;
 use crate::session::{End, Session};
@@ -133,11 +134,21 @@ impl Session {
     pub(crate) fn abandon_owed(&mut self) {
         let owed: Vec<_> = self.owed.drain().collect();
         for one in owed {
-            if let crate::replies::Owed::Query(mut running) | crate::replies::Owed::Execute(mut running) = one {
-                running.sqlstate.get_or_insert_with(|| "08006".to_owned());
-                if self.record_outcome(&running).is_err() {
-                    return;
+            let recorded = match one {
+                Owed::Query(mut running) | Owed::Execute(mut running) => {
+                    running.sqlstate.get_or_insert_with(|| "08006".to_owned());
+                    self.record_outcome(&running)
                 }
+                Owed::Bind(_, portal) => self.portal_ended(&portal),
+                _ => Ok(()),
+            };
+            if recorded.is_err() {
+                return;
+            }
+        }
+        for portal in self.portals.retain(|_| false) {
+            if self.portal_ended(&portal).is_err() {
+                return;
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
 use crate::session::{End, Session};
-use crate::statements::{Changes, Fate, ResultFormats};
+use crate::statements::{Change, Changes, Fate, Portal, ResultFormats};
 
 /// Messages other than rows and COPY data: descriptions of 1,600 columns, errors with long texts.
 const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -192,18 +192,18 @@ impl Session {
         self.pass(message)?;
         match self.owed.pop_with_changes() {
             Some((Owed::Parse(change, prepared), _)) => {
-                self.statements.settle(&change, Fate::Taken);
+                drop(self.statements.settle(&change, Fate::Taken));
                 self.name_prepared(&change, &prepared);
             }
             Some((Owed::Bind(change, portal), _)) => {
-                self.portals.settle(&change, Fate::Taken);
+                self.settle_portal(&change, Fate::Taken)?;
                 self.name_portal(&change, &portal);
             }
             Some((Owed::Close, Some(changes))) => {
-                self.settle_changes(&changes, Fate::Taken);
+                self.settle_changes(&changes, Fate::Taken)?;
                 self.name_closed(changes.statement.as_ref(), changes.portal.as_ref());
             }
-            Some((Owed::Own(_), Some(changes))) => self.settle_changes(&changes, Fate::Taken),
+            Some((Owed::Own(_), Some(changes))) => self.settle_changes(&changes, Fate::Taken)?,
             _ => {}
         }
         Ok(())
@@ -342,22 +342,22 @@ impl Session {
     /// The server skips everything up to the next Sync; what was put down for it is taken back.
     fn skip_after_error(&mut self, sqlstate: &str) -> Result<(), End> {
         match self.owed.pop_with_changes() {
-            Some((Owed::Parse(change, _), _)) => self.statements.settle(&change, Fate::Refused),
-            Some((Owed::Bind(change, _), _)) => self.portals.settle(&change, Fate::Refused),
+            Some((Owed::Parse(change, _), _)) => drop(self.statements.settle(&change, Fate::Refused)),
+            Some((Owed::Bind(change, _), _)) => self.settle_portal(&change, Fate::Refused)?,
             Some((Owed::Execute(running), _)) => self.record_outcome(&running)?,
-            Some((Owed::Own(Own::ParseAgain), Some(changes))) => self.settle_changes(&changes, Fate::Refused),
+            Some((Owed::Own(Own::ParseAgain), Some(changes))) => self.settle_changes(&changes, Fate::Refused)?,
             // What stands in for a refused Parse is read like it.
-            Some((_, Some(changes))) => self.settle_changes(&changes, Fate::Taken),
+            Some((_, Some(changes))) => self.settle_changes(&changes, Fate::Taken)?,
             _ => {}
         }
         let mut skipped = Vec::new();
         for (owed, changes) in self.owed.skip_to_sync() {
             if let Some(changes) = changes {
-                self.settle_changes(&changes, Fate::Skipped);
+                self.settle_changes(&changes, Fate::Skipped)?;
             }
             match owed {
-                Owed::Parse(change, _) => self.statements.settle(&change, Fate::Skipped),
-                Owed::Bind(change, _) => self.portals.settle(&change, Fate::Skipped),
+                Owed::Parse(change, _) => drop(self.statements.settle(&change, Fate::Skipped)),
+                Owed::Bind(change, _) => self.settle_portal(&change, Fate::Skipped)?,
                 Owed::Execute(running) | Owed::Query(running) => skipped.push(running),
                 _ => {}
             }
@@ -372,9 +372,19 @@ impl Session {
         Ok(())
     }
 
-    pub(crate) fn settle_changes(&mut self, changes: &Changes, fate: Fate) {
-        changes.statement.iter().for_each(|change| self.statements.settle(change, fate));
-        changes.portal.iter().for_each(|change| self.portals.settle(change, fate));
+    pub(crate) fn settle_changes(&mut self, changes: &Changes, fate: Fate) -> Result<(), End> {
+        changes.statement.iter().for_each(|change| drop(self.statements.settle(change, fate)));
+        changes.portal.iter().try_for_each(|change| self.settle_portal(change, fate))
+    }
+
+    fn settle_portal(&mut self, change: &Change, fate: Fate) -> Result<(), End> {
+        self.portals.settle(change, fate).into_iter().flatten().try_for_each(|portal| self.portal_ended(&portal))
+    }
+
+    /// What people let pass and nobody executed has an outcome, too.
+    pub(crate) fn portal_ended(&mut self, portal: &Portal) -> Result<(), End> {
+        let Some(id) = portal.take_approval() else { return Ok(()) };
+        self.record_refused(id, &Answer::unused()).map(|_| ()).map_err(|_| End::unrecorded())
     }
 
     /// Writes our error where the target's, or its answer, would stand.
@@ -417,18 +427,17 @@ impl Session {
             return Err(End::misbehaved("ready although nothing is owed"));
         };
         if let Some(changes) = changes {
-            self.settle_changes(&changes, Fate::Taken);
+            self.settle_changes(&changes, Fate::Taken)?;
         }
         match owed {
             Owed::Query(running) => self.record_outcome(&running)?,
             Owed::RefusedQuery(_) | Owed::Sync => {}
             Owed::Own(Own::Sync) => {
-                self.transaction_stands();
-                return Ok(());
+                return self.transaction_stands();
             }
             _ => return Err(End::misbehaved("ready although more is owed")),
         }
-        self.transaction_stands();
+        self.transaction_stands()?;
         if self.fails_cut_transaction()? {
             return Ok(());
         }
@@ -437,12 +446,13 @@ impl Session {
     }
 
     /// What ends with the transaction has ended, if it has.
-    fn transaction_stands(&mut self) {
+    fn transaction_stands(&mut self) -> Result<(), End> {
         if self.state.transaction != TransactionState::Idle {
-            return;
+            return Ok(());
         }
         let said = self.owed.rounds() - self.owed.rounds_left();
-        self.portals.retain(|portal| portal.round >= said);
+        let ended = self.portals.retain(|portal| portal.round >= said);
+        ended.iter().try_for_each(|portal| self.portal_ended(portal))?;
         self.view.names.transaction_ended();
         self.view.is_stale |= std::mem::take(&mut self.view.has_local_settings);
         if std::mem::take(&mut self.view.has_own_ddl) {
@@ -452,6 +462,7 @@ impl Session {
             self.view.is_stale = true;
             self.view.forget();
         }
+        Ok(())
     }
 
     fn on_copy_out(&mut self, message: BytesMut) -> Result<(), End> {

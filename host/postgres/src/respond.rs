@@ -91,6 +91,17 @@ impl Answer {
         Self::new(sqlstate::SKIPPED, Fault::Caller, "skipped: something before it in its pipeline failed")
     }
 
+    /// Of what people let pass and the caller never executed.
+    pub(crate) fn unused() -> Self {
+        Self::new(sqlstate::SKIPPED, Fault::Caller, "approved, but it was never executed")
+    }
+
+    /// Of what people let pass and the caller executed too late.
+    pub(crate) fn ran_out() -> Self {
+        let message = "the approval ran out, or the policies changed, before it was executed; ask again";
+        Self::new(sqlstate::REFUSED, Fault::Policy, message)
+    }
+
     pub(crate) fn malformed(what: impl Into<String>) -> Self {
         Self::new(sqlstate::MALFORMED, Fault::Caller, what)
     }

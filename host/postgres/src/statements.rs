@@ -10,6 +10,7 @@ use grille_pg_codec::Format;
 use grille_pg_codec::backend::OwnedField;
 use grille_policy::{Decision, DecisionId, Parameter, TransactionState};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::filter::Filter;
 use crate::operation::Judged;
@@ -40,15 +41,35 @@ pub(crate) struct Portal {
     pub(crate) decision: Decision,
     /// The transaction that the policies were told of then: it may be another when it is executed.
     pub(crate) transaction: TransactionState,
-    /// The decision that is recorded already because people let it pass; the first Execute takes it.
-    pub(crate) recorded: Mutex<Option<DecisionId>>,
+    pub(crate) permit: Mutex<Permit>,
     /// The treatments of its rows, compiled when its shape was first known.
     pub(crate) filter: Mutex<Option<Arc<Filter>>>,
     /// How many ReadyForQuery were owed or said when it was bound: it ends with a later one outside a transaction.
     pub(crate) round: u64,
 }
 
+/// What lets a portal run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Permit {
+    /// The policies, which are asked at each Execute if they changed.
+    Policies,
+    /// People, once and until then. The decision is recorded already and waits for its outcome.
+    Approved(DecisionId, Instant),
+    /// People did, and it ran: what is left of its rows may be fetched.
+    Used,
+    /// The approval ran out before it was executed.
+    RanOut,
+}
+
 impl Portal {
+    /// The approval that was not used; it never will be.
+    pub(crate) fn take_approval(&self) -> Option<DecisionId> {
+        let mut permit = self.permit.lock();
+        let Permit::Approved(id, _) = *permit else { return None };
+        *permit = Permit::RanOut;
+        Some(id)
+    }
+
     pub(crate) fn formats_of(&self, columns: &[OwnedField]) -> ResultFormats {
         self.formats.clone().unwrap_or_else(|| ResultFormats::described(columns))
     }
@@ -165,40 +186,56 @@ impl<T> Names<T> {
         change
     }
 
-    /// The server has answered, or will not. Changes that came later stay under way.
-    pub(crate) fn settle(&mut self, change: &Change, fate: Fate) {
-        let Some(slot) = self.map.get_mut(&change.name) else { return };
-        let Some(index) = slot.under_way.iter().position(|other| other.number == change.number) else { return };
+    /// The server has answered, or will not. Changes that came later stay under way. Answers what is gone by it.
+    pub(crate) fn settle(&mut self, change: &Change, fate: Fate) -> [Option<Arc<T>>; 2] {
+        let Some(slot) = self.map.get_mut(&change.name) else { return [None, None] };
+        let Some(index) = slot.under_way.iter().position(|other| other.number == change.number) else {
+            return [None, None];
+        };
         let UnderWay { value, .. } = slot.under_way.remove(index);
-        match fate {
-            Fate::Taken => slot.known = value,
-            Fate::Refused if change.name.is_empty() => slot.known = None,
-            Fate::Refused | Fate::Skipped => {}
-        }
+        let gone = match fate {
+            Fate::Taken => [std::mem::replace(&mut slot.known, value), None],
+            Fate::Refused if change.name.is_empty() => [slot.known.take(), value],
+            Fate::Refused | Fate::Skipped => [value, None],
+        };
         if slot.is_empty() {
             self.map.remove(&change.name);
+        }
+        gone
+    }
+
+    /// Puts another value in the place of one.
+    pub(crate) fn replace(&mut self, old: &Arc<T>, new: &Arc<T>) {
+        for slot in self.map.values_mut() {
+            let under_way = slot.under_way.iter_mut().map(|change| &mut change.value);
+            for value in under_way.chain([&mut slot.known]).flatten().filter(|value| Arc::ptr_eq(value, old)) {
+                *value = Arc::clone(new);
+            }
         }
     }
 
     /// SQL took the name away.
     pub(crate) fn remove(&mut self, name: &[u8]) {
-        self.retain_named(|other, _| other != key(name));
+        drop(self.retain_named(|other, _| other != key(name)));
     }
 
-    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.retain_named(|_, value| keep(value));
+    /// Answers what is gone by it.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+        self.retain_named(|_, value| keep(value))
     }
 
     /// Forgets all but the unnamed one, which DISCARD ALL and DEALLOCATE ALL leave alone.
     pub(crate) fn clear_named(&mut self) {
-        self.retain_named(|name, _| name.is_empty());
+        drop(self.retain_named(|name, _| name.is_empty()));
     }
 
-    fn retain_named(&mut self, keep: impl Fn(&[u8], &T) -> bool) {
+    fn retain_named(&mut self, keep: impl Fn(&[u8], &T) -> bool) -> Vec<Arc<T>> {
+        let mut gone = Vec::new();
         self.map.retain(|name, slot| {
-            slot.known.take_if(|value| !keep(name, value));
+            gone.extend(slot.known.take_if(|value| !keep(name, value)));
             !slot.is_empty()
         });
+        gone
     }
 }
 

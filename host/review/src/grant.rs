@@ -1,6 +1,7 @@
 use std::fmt;
 
 use grille_policy::{Epoch, Parameter, RequestId, SessionId};
+use tokio::time::Instant;
 
 use crate::bind::{digest_of_parameters, digest_of_text};
 use crate::desk::Desk;
@@ -38,6 +39,8 @@ pub struct Consumed {
     pub id: RequestId,
     /// Who said what.
     pub votes: Vec<Vote>,
+    /// When the approval would have run out: what waits longer before it runs is not what people let pass.
+    pub until: Instant,
 }
 
 /// Why an approval cannot be used. Nothing may run then.
@@ -118,9 +121,9 @@ impl Grant {
             return Err(NotReleased::Superseded { id, asked, now: release.epoch });
         }
         desk.journal(entry, Edge::Consumed { session: release.session })?;
-        let votes = entry.votes.clone();
+        let (votes, until) = (entry.votes.clone(), entry.deadline);
         book.settle(id, State::Consumed, desk.config().closed_max);
-        Ok(Consumed { id, votes })
+        Ok(Consumed { id, votes, until })
     }
 }
 

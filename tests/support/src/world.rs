@@ -58,6 +58,8 @@ pub struct World {
     issuer: Issuer,
     pub cluster: Cluster,
     pub address: SocketAddr,
+    /// Of the admin API.
+    pub admin: SocketAddr,
     runtime: Option<Runtime>,
     dir: TempDir,
 }
@@ -148,7 +150,7 @@ address = "{admin}"
         );
         fs::write(&config, text).context("write grille.toml")?;
         let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
-        Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, runtime: Some(runtime), dir })
+        Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, admin, runtime: Some(runtime), dir })
     }
 
     /// A fresh token.

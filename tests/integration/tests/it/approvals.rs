@@ -1,0 +1,107 @@
+//! What people let pass runs once, as it was approved and while that holds; and it has an outcome however it ends.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+
+use grille_pg_codec::Format;
+use grille_pg_codec::backend::{Message, field};
+use grille_test_support::{CLERK, OWNER, Raw, World};
+
+use crate::records::recorded;
+use crate::script::{Script, tags};
+
+/// The guard has people asked about it.
+const ALL: &str = "UPDATE notes SET body = $1";
+
+fn world() -> World {
+    let guard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/sql-guard.wasm");
+    assert!(guard.is_file(), "{} is missing: run `cargo xtask components` first", guard.display());
+    let world = World::with(&format!(
+        "[policies.guard]\nplugin = {guard:?}\ntargets = [\"work\"]\nallow_unsigned = true\n\
+         settings = {{ profile = \"standard\" }}\n[review]\nreviewers = [\"dbas\"]\nhold = \"600s\"\n"
+    ));
+    world.cluster.sql("work", "INSERT INTO notes VALUES (1, 'old')").unwrap();
+    world
+}
+
+/// Binds the portal `p`, which is held, and has a second person approve it.
+fn approved(world: &World, session: &mut Raw, sql: &str, value: &str) {
+    let bound = Script::default().parse("", sql).bind("p", "", &[Some(value)], Format::Text).flush();
+    session.send(&bound.bytes).unwrap();
+    let parsed = session.reply().unwrap().expect("an answer");
+    let notice = session.reply().unwrap().expect("a notice");
+    assert_eq!(tags(&[parsed, notice.clone()]), "1N");
+    let Message::Notice(report) = notice.message() else { panic!("no notice") };
+    let hint = String::from_utf8_lossy(report.get(field::HINT).expect("a hint")).into_owned();
+    let request = hint.strip_prefix("request ").expect("the request's id");
+    let answer = post(world, &format!("/v1/reviews/{request}/approve"), r#"{"reason":"looked at it"}"#);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+fn post(world: &World, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(world.admin).unwrap();
+    let token = world.token(OWNER);
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}",
+        host = world.admin,
+        length = body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn body(world: &World) -> String {
+    world.direct().value("SELECT string_agg(body, ',') FROM notes").unwrap()
+}
+
+#[test]
+fn an_approval_is_for_the_policies_that_asked() {
+    let world = world();
+    let mut session = world.session(CLERK);
+    approved(&world, &mut session, ALL, "new");
+    world.reconfigure("allow_unsigned = true\n", "allow_unsigned = true\nroles = [\"clerk\"]\n").expect("reloads");
+    let executed = Script::default().execute("p", 0).sync().play(&mut session).unwrap();
+    assert_eq!(tags(&executed), "2EZ");
+    assert_eq!(executed[1].sqlstate().as_deref(), Some("42501"));
+    assert!(executed[1].text().unwrap().contains("the policies changed"), "{:?}", executed[1].text());
+    assert_eq!(body(&world), "old");
+    assert_eq!(outcomes(&world, ALL), [Some("42501".to_owned())]);
+}
+
+#[test]
+fn an_approval_that_is_used_has_an_outcome_and_so_has_one_that_is_not() {
+    let world = world();
+    let mut session = world.session(CLERK);
+    approved(&world, &mut session, ALL, "new");
+    let executed = Script::default().execute("p", 0).sync().play(&mut session).unwrap();
+    assert_eq!((tags(&executed).as_str(), body(&world).as_str()), ("2CZ", "new"));
+    assert_eq!(outcomes(&world, ALL), [None]);
+
+    approved(&world, &mut session, ALL, "closed");
+    let closed = Script::default().close_portal("p").sync().play(&mut session).unwrap();
+    assert_eq!(tags(&closed), "23Z");
+    approved(&world, &mut session, ALL, "over");
+    let over = Script::default().sync().play(&mut session).unwrap();
+    assert_eq!(tags(&over), "2Z");
+    approved(&world, &mut session, "UPDATE notes SET id = $1", "no number");
+    let refused = Script::default().execute("p", 0).sync().play(&mut session).unwrap();
+    assert_eq!((tags(&refused).as_str(), refused[0].sqlstate().as_deref()), ("EZ", Some("22P02")));
+    approved(&world, &mut session, ALL, "gone");
+    session.finish();
+    session.until_closed().unwrap();
+
+    assert_eq!(body(&world), "new");
+    let all = outcomes(&world, ALL);
+    assert_eq!((all.len(), all.iter().filter(|code| code.is_none()).count()), (4, 1), "{all:?}");
+    assert_eq!(outcomes(&world, "UPDATE notes SET id = $1").len(), 1);
+}
+
+/// The SQLSTATEs of its outcomes, in the order of the decisions; each decision must have one.
+fn outcomes(world: &World, sql: &str) -> Vec<Option<String>> {
+    recorded(world).into_iter().filter(|(text, ..)| text == sql).map(|(_, _, code, _)| code).collect()
+}
