@@ -1,4 +1,4 @@
-//! Cancel keys: Grille mints its own, so that a caller never holds a key of the target's.
+//! Cancel keys: Grille mints its own secrets, so that a caller never holds a key of the target's.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 /// The keys of the open sessions.
 #[derive(Debug, Default)]
 pub(crate) struct CancelKeys {
-    by_pid: Mutex<HashMap<i32, (Secret, SessionId)>>,
+    /// Servers number their backends apart, so several sessions may have one pid.
+    by_pid: Mutex<HashMap<i32, Vec<(Secret, SessionId)>>>,
 }
 
-/// What protocol 3.0 has room for. With the pid it is 63 random bits, so guessing needs no limit of its own.
+/// What protocol 3.0 has room for: as hard to guess as PostgreSQL's own, and all that it opens is a cancel.
 const SHORT_BYTES: usize = 4;
 /// What PostgreSQL 18 gives since 3.2.
 const LONG_BYTES: usize = 32;
@@ -22,42 +23,41 @@ type Secret = Box<[u8]>;
 
 impl CancelKeys {
     /// A fresh key for a session, as long as the caller's version takes it; it is forgotten when the answer is dropped.
-    /// None if the machine has no randomness or two billion sessions are open.
-    pub(crate) fn mint(self: &Arc<Self>, session: SessionId, version: Version) -> Option<CancelKey> {
+    /// Its pid is the backend's, which `pg_backend_pid()` and notifications show as well: clients compare them, and some
+    /// end each other by it. None if the machine has no randomness.
+    pub(crate) fn mint(self: &Arc<Self>, session: SessionId, version: Version, pid: i32) -> Option<CancelKey> {
         let length = if version >= Version::V3_2 { LONG_BYTES } else { SHORT_BYTES };
-        let mut by_pid = self.by_pid.lock();
-        // A collision is rare with far fewer sessions than pids; a few tries are plenty.
-        for _ in 0..64 {
-            let (mut pid, mut secret) = ([0; 4], vec![0; length].into_boxed_slice());
-            aws_lc_rs::rand::fill(&mut pid).ok()?;
-            aws_lc_rs::rand::fill(&mut secret).ok()?;
-            let pid = i32::from_be_bytes(pid) & i32::MAX;
-            if let std::collections::hash_map::Entry::Vacant(place) = by_pid.entry(pid) {
-                place.insert((secret.clone(), session));
-                return Some(CancelKey { keys: Arc::clone(self), pid, secret });
-            }
-        }
-        None
+        let mut secret = vec![0; length].into_boxed_slice();
+        aws_lc_rs::rand::fill(&mut secret).ok()?;
+        self.by_pid.lock().entry(pid).or_default().push((secret.clone(), session));
+        Some(CancelKey { keys: Arc::clone(self), session, pid, secret })
     }
 
     /// The session whose key this is, compared in constant time.
     pub(crate) fn find(&self, pid: i32, secret: &[u8]) -> Option<SessionId> {
         let by_pid = self.by_pid.lock();
-        let (expected, session) = by_pid.get(&pid)?;
-        verify_slices_are_equal(expected, secret).is_ok().then_some(*session)
+        let mut of_pid = by_pid.get(&pid)?.iter();
+        of_pid.find_map(|(expected, session)| verify_slices_are_equal(expected, secret).is_ok().then_some(*session))
     }
 }
 
 /// One session's key.
 pub(crate) struct CancelKey {
     keys: Arc<CancelKeys>,
+    session: SessionId,
     pub(crate) pid: i32,
     pub(crate) secret: Secret,
 }
 
 impl Drop for CancelKey {
     fn drop(&mut self) {
-        self.keys.by_pid.lock().remove(&self.pid);
+        let mut by_pid = self.keys.by_pid.lock();
+        if let Some(of_pid) = by_pid.get_mut(&self.pid) {
+            of_pid.retain(|(_, session)| *session != self.session);
+            if of_pid.is_empty() {
+                by_pid.remove(&self.pid);
+            }
+        }
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
         let keys = Arc::new(CancelKeys::default());
         let session = SessionId::mint(1, 1);
         for (minor, length) in [(0, 4), (1, 4), (2, 32)] {
-            let key = keys.mint(session, Version { major: 3, minor }).expect("the machine has randomness");
+            let key = keys.mint(session, Version { major: 3, minor }, 4711).expect("the machine has randomness");
             assert_eq!(key.secret.len(), length, "3.{minor}");
             assert_eq!(keys.find(key.pid, &key.secret), Some(session));
             let mut wrong = key.secret.clone();
@@ -79,9 +79,14 @@ mod tests {
             assert_eq!(keys.find(key.pid, &key.secret[..length - 1]), None);
             assert_eq!(keys.find(key.pid, &[&key.secret[..], &[0]].concat()), None);
             assert_eq!(keys.find(key.pid ^ 1, &key.secret), None);
-            let (pid, secret) = (key.pid, key.secret.clone());
+            let other = keys.mint(SessionId::mint(2, 2), Version { major: 3, minor }, 4711).expect("randomness");
+            assert_eq!(keys.find(4711, &other.secret), Some(SessionId::mint(2, 2)), "another server has this pid, too");
+            let secret = key.secret.clone();
             drop(key);
-            assert_eq!(keys.find(pid, &secret), None);
+            assert_eq!(keys.find(4711, &secret), None);
+            assert_eq!(keys.find(4711, &other.secret), Some(SessionId::mint(2, 2)));
+            drop(other);
+            assert!(keys.by_pid.lock().is_empty());
         }
     }
 }

@@ -82,7 +82,7 @@ impl Stage {
         let log = services.ledger.session(open).expect("a ledger that can be written");
         let limits = self.role.limits;
         let budget = Budget::new(limits, &self.path.hours, &facts.subject, &facts.target).ok().flatten();
-        let key = self.path.cancel_keys.mint(facts.id, Version { major: 3, minor: 0 }).expect("random bytes");
+        let key = self.path.cancel_keys.mint(facts.id, Version { major: 3, minor: 0 }, 4711).expect("random bytes");
         let cancel = CancelAddress::nowhere();
         let session = Session::new(
             Arc::clone(&self.path),

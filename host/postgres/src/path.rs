@@ -250,7 +250,7 @@ impl PostgresPath {
         }
         let key = self
             .cancel_keys
-            .mint(facts.id, hello.version)
+            .mint(facts.id, hello.version, upstream.cancel.pid)
             .ok_or_else(|| Answer::new(sqlstate::FULL, Fault::Gateway, "no cancel key could be made; try again"))?;
         let lifetime = lifetime(&subject, self.services.verifier.refresh_window(&subject.provider), &route);
         Ok(Box::new(Opened {
@@ -360,7 +360,7 @@ fn facts(
     })
 }
 
-/// Tells the caller that it is in, with the server's own parameters and a cancel key of ours.
+/// Tells the caller that it is in, with the server's own parameters and a cancel key with a secret of ours.
 fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<(), Answer> {
     let written = hello.wire.outbox.put(|out| {
         encode::authentication_ok(out)?;

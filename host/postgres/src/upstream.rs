@@ -34,7 +34,7 @@ pub(crate) struct Upstream {
 #[derive(Clone)]
 pub(crate) struct CancelAddress {
     address: String,
-    pid: i32,
+    pub(crate) pid: i32,
     key: Vec<u8>,
 }
 

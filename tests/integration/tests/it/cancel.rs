@@ -54,12 +54,15 @@ fn a_key_of_either_length_cancels_and_nothing_else_does() {
         for (pid, key) in [(pid, &wrong[..]), (pid ^ 1, &key), (pid, &longer), (pid, &[0; 256])] {
             cancel(world.address, pid, key);
         }
+        // The pid is the server's, the secret is not.
+        cancel(world.cluster.address(), pid, &key);
         let replies = session.until_ready().unwrap();
         assert!(replies.iter().all(|reply| reply.sqlstate().is_none()), "3.{minor}: {replies:?}");
 
         let replies = cancelled(&mut session, "SELECT pg_sleep(600)", || cancel(world.address, pid, &key));
         assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"), "3.{minor}");
         assert_eq!(session.value("SELECT 'next'").unwrap(), "next", "the next statement is not hit");
+        assert_eq!(session.value("SELECT pg_backend_pid()").unwrap(), pid.to_string());
     }
 }
 
