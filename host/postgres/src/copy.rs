@@ -61,7 +61,16 @@ impl Options {
             Some([byte]) => Ok(*byte),
             Some(_) => Err(format!("its option {name} is not one byte")),
         };
-        let header = option("header").is_some_and(|value| !matches!(value, "false" | "off" | "0"));
+        let header = match option("header").map(str::to_ascii_lowercase).as_deref() {
+            None | Some("false" | "off" | "0") => false,
+            Some("" | "true" | "on" | "1" | "match") => true,
+            Some(_) => return Err("its option header is neither true nor false".to_owned()),
+        };
+        if let Some(encoding) = option("encoding").map(|name| name.to_ascii_lowercase().replace(['-', '_'], ""))
+            && !matches!(&*encoding, "utf8" | "unicode")
+        {
+            return Err("it is not encoded in UTF8".to_owned());
+        }
         let null = option("null").map(|value| value.as_bytes().to_vec());
         let format = match copy.format {
             grille_sql::CopyFormat::Binary => CopyFormat::Binary,

@@ -57,6 +57,9 @@ impl Session {
         let may_name = !(self.state.in_pipeline && is_transaction_command(text));
         if may_name {
             self.settle(Judged::changes_meanings).await?;
+            if self.view.has_own_ddl || self.view.has_local_settings {
+                self.settle(Judged::ends_transaction).await?;
+            }
         }
         if let Some(finding) = self.refresh_catalog(may_name).await? {
             return Ok(Some(finding));
@@ -345,6 +348,12 @@ impl Session {
         terms: &Terms,
     ) -> Result<Ruling, End> {
         let id = self.next_decision();
+        if judged.hangs_on_own_names() {
+            let message = "people cannot review what hangs on names of this session alone; send the statement itself, \
+                           without EXECUTE and temporary tables";
+            let answer = Answer::new(sqlstate::REFUSED, Fault::Policy, message);
+            return Ok(Ruling::Refuse(self.record_refusal(id, judged, parameters, &decision, None, answer).await));
+        }
         let desk = self.path.services.desk.clone();
         let found = desk.find_grant(&self.facts.subject, &self.facts.target, &judged.text, parameters);
         if let Some(grant) = found
@@ -412,7 +421,15 @@ impl Session {
         self.state.is_held = true;
         let waited = self.wait_for_people(&mut ticket, terms).await;
         self.state.is_held = false;
-        let answer = match waited? {
+        let waited = match waited {
+            Ok(waited) => waited,
+            Err(end) => {
+                // Nobody is there to hear of it, but it has an outcome.
+                self.record_refused(id, &Answer::unused()).map_err(|_| End::unrecorded())?;
+                return Err(end);
+            }
+        };
+        let answer = match waited {
             Some(Outcome::Approved(grant)) => {
                 // What was true when it was asked may not be true any more: everything is judged anew.
                 let judged = self.judge(Arc::clone(&judged.text)).await?;

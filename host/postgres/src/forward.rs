@@ -22,6 +22,8 @@ const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// What stands in for a refused message: it cannot parse, and the server's log says why.
 const SUBSTITUTE: &[u8] = b"REFUSED BY GRILLE";
 
+const NAME_IN_DOUBT: &str = "the name holds letters that are not in UTF-8; set client_encoding to UTF8";
+
 impl Session {
     /// Deals with all complete messages of the caller.
     pub(crate) async fn on_caller(&mut self) -> Result<(), End> {
@@ -66,13 +68,17 @@ impl Session {
         if self.state.skips_to_sync && !matches!(message, Message::Sync | Message::Terminate) {
             return Ok(());
         }
+        if !matches!(message, Message::CopyDone | Message::CopyFail(_) | Message::Terminate) {
+            self.await_copy_in().await?;
+            if self.state.skips_to_sync && !matches!(message, Message::Sync) {
+                return Ok(());
+            }
+        }
         if self.state.copies_in && !matches!(message, Message::CopyDone | Message::CopyFail(_) | Message::Terminate) {
             return match message {
-                // libpq sends these without noticing that its command was a COPY; the server ignores them.
-                Message::Sync | Message::Flush => {
-                    self.target.outbox.push(BytesMut::from(bytes));
-                    Ok(())
-                }
+                // libpq sends these without noticing that its command was a COPY. The server would ignore them, unless
+                // the COPY has failed meanwhile: then the answer to a Sync would be one too many.
+                Message::Sync | Message::Flush => Ok(()),
                 _ => Err(End::malformed("only COPY data belongs into a COPY")),
             };
         }
@@ -196,12 +202,17 @@ impl Session {
 
     /// The meaning of a text; bytes that are no text are judged by the host alone.
     async fn understand(&mut self, sql: &[u8]) -> Result<Arc<Judged>, End> {
+        if self.view.is_limited() && !sql.is_ascii() {
+            self.settle(Judged::changes_meanings).await?;
+        }
         match std::str::from_utf8(sql) {
-            Ok(text) => self.judge(text.into()).await,
-            Err(_) => {
+            Ok(text) if self.view.is_utf8 || text.is_ascii() || !self.view.is_limited() => {
+                self.judge(text.into()).await
+            }
+            _ => {
                 let text: Arc<str> = String::from_utf8_lossy(sql).into();
                 self.refresh(&text).await?;
-                let message = "the statement is not valid UTF-8; set client_encoding to UTF8";
+                let message = "the statement holds letters that are not in UTF-8; set client_encoding to UTF8";
                 let refusal = Finding::new("not-understood", Severity::Medium, message);
                 let mut judged = Judged::refused(text, refusal);
                 if !self.view.is_limited() {
@@ -215,6 +226,9 @@ impl Session {
     async fn on_parse(&mut self, parse: frontend::Parse<'_>, bytes: &Bytes) -> Result<(), End> {
         if parse.name == OWN_NAME {
             return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, "this name is Grille's own"));
+        }
+        if self.is_named_in_doubt(parse.name) {
+            return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, NAME_IN_DOUBT));
         }
         // What forgets names may not forget one that is put down behind it.
         self.settle(Judged::forgets_names).await?;
@@ -248,6 +262,9 @@ impl Session {
     }
 
     async fn on_bind(&mut self, bind: frontend::Bind<'_>, bytes: &Bytes) -> Result<(), End> {
+        if self.is_named_in_doubt(bind.portal) || self.is_named_in_doubt(bind.statement) {
+            return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, NAME_IN_DOUBT));
+        }
         let found = self.prepared(bind.statement).await?;
         if self.state.skips_to_sync {
             return Ok(());
@@ -313,6 +330,11 @@ impl Session {
             }
             None => self.refuse_in_pipeline(too_many("portals")),
         }
+    }
+
+    /// Whether the server makes other letters of a name than it has here.
+    fn is_named_in_doubt(&self, name: &[u8]) -> bool {
+        !self.view.is_utf8 && self.view.is_limited() && !name.is_ascii()
     }
 
     /// Whether the server may run a plan for what the names of a prepared statement meant before. It makes none for what

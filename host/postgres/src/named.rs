@@ -21,6 +21,7 @@ impl Session {
     /// A prepared statement by its name. One that SQL prepared is judged as its EXECUTE would be, which is judged by
     /// what was prepared.
     pub(crate) async fn prepared(&mut self, name: &[u8]) -> Result<Option<Arc<Prepared>>, End> {
+        self.settle(Judged::changes_names).await?;
         if let Some(prepared) = self.statements.get(name)
             && self.statements.is_sure(name, self.owed.stretch())
         {
@@ -41,6 +42,7 @@ impl Session {
 
     /// A portal by its name. A cursor that SQL declared is judged as a FETCH of all its rows.
     pub(crate) async fn portal(&mut self, name: &[u8]) -> Result<Result<Option<Arc<Portal>>, Answer>, End> {
+        self.settle(Judged::changes_names).await?;
         if let Some(portal) = self.portals.get(name)
             && self.portals.is_sure(name, self.owed.stretch())
         {
@@ -83,8 +85,11 @@ impl Session {
 
     /// SQL may FETCH from what Bind has opened.
     pub(crate) fn name_portal(&mut self, change: &Change, portal: &Portal) {
-        if let (Some(cursor), Some(body)) = (change.sql_name(), portal.prepared.judged.body()) {
-            self.view.names.declare(cursor, body, false);
+        let Some(cursor) = change.sql_name() else { return };
+        // What a name stood for when it was bound may be something else when it is fetched from.
+        match portal.prepared.judged.body().filter(|_| !portal.prepared.judged.uses_names()) {
+            Some(body) => self.view.names.declare(cursor, body, false),
+            None => self.view.names.apply(&SessionEffect::Close { cursor: Some(cursor) }, Source::default),
         }
     }
 
@@ -122,6 +127,23 @@ impl Session {
             _ => false,
         })
         .await
+    }
+
+    /// Waits until a COPY FROM STDIN under way has asked for its data, or has ended: what the server takes a message for
+    /// hangs on that.
+    pub(crate) async fn await_copy_in(&mut self) -> Result<(), End> {
+        let copies_in = |owed: &Owed| match owed {
+            Owed::Query(running) | Owed::Execute(running) => running.judged.may_copy_in(),
+            _ => false,
+        };
+        if self.state.copies_in || !self.owed.iter().any(copies_in) {
+            return Ok(());
+        }
+        self.target.outbox.append(encode::flush);
+        while self.owed.iter().any(copies_in) && !self.state.copies_in {
+            self.turn(false).await?;
+        }
+        Ok(())
     }
 
     /// A COPY that waits for its data is not waited for.

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 
 use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
-    AnalyseError, Analysis, Body, Catalog, Discard, Guarded, Output, ProtectedSet, Refusal, RoleScope, RowPlan,
-    SessionEffect, SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
+    AnalyseError, Analysis, Body, Catalog, CopyDirection, Discard, Guarded, Output, ProtectedSet, Refusal, RoleScope,
+    RowPlan, SessionEffect, SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
 };
 
 use crate::route::Route;
@@ -31,6 +31,8 @@ pub(crate) struct View {
     generation: u64,
     /// The session's settings may have changed since they were last asked for.
     pub(crate) is_stale: bool,
+    /// The caller's texts are in UTF-8; in another encoding names may be others to the server than they are here.
+    pub(crate) is_utf8: bool,
     /// Settings were made that end with the transaction.
     pub(crate) has_local_settings: bool,
     /// The session has changed definitions at some time: it may have temporary tables.
@@ -69,6 +71,7 @@ impl View {
             judged: HashMap::new(),
             generation: 0,
             is_stale: true,
+            is_utf8: true,
             has_local_settings: false,
             has_made_definitions: false,
             is_own_catalog_stale: false,
@@ -102,9 +105,16 @@ impl View {
     pub(crate) fn follow(&mut self, effect: &SessionEffect) {
         self.is_stale |= changes_settings(effect);
         match effect {
-            SessionEffect::Set { local: true, .. } => self.has_local_settings = true,
-            // One of its chain may follow, so that the status never says that it ended.
-            SessionEffect::Commit => self.is_stale |= self.has_local_settings,
+            SessionEffect::Set { name, local, .. } => {
+                self.has_local_settings |= *local;
+                // Until the server reports which it is.
+                self.is_utf8 &= &**name != "client_encoding";
+            }
+            // One of its chain may follow, or more of its pipeline, so that the status never says that it ended.
+            SessionEffect::Commit | SessionEffect::Rollback => {
+                self.is_stale |= self.has_local_settings || self.has_own_ddl;
+                self.is_own_catalog_stale |= self.has_own_ddl;
+            }
             // Definitions of the part that is taken back are as they were.
             SessionEffect::RollbackTo => self.is_own_catalog_stale |= self.has_own_ddl,
             SessionEffect::Discard(Discard::All | Discard::Temp) if self.has_made_definitions => {
@@ -243,6 +253,42 @@ impl Judged {
         before_last.iter().any(|statement| statement.session.iter().any(rolls_back))
     }
 
+    /// Whether it may ask for COPY data.
+    pub(crate) fn may_copy_in(&self) -> bool {
+        let copies = |statement: &StatementInfo| {
+            let executes = |effect: &SessionEffect| matches!(effect, SessionEffect::Execute { .. });
+            statement.copy.as_ref().is_some_and(|copy| matches!(copy.direction, CopyDirection::In))
+                || statement.session.iter().any(executes)
+        };
+        self.analysis.is_none() || self.statements().iter().any(copies)
+    }
+
+    /// Whether names of prepared statements or cursors may stand for something else afterwards.
+    pub(crate) fn changes_names(&self) -> bool {
+        self.session_effects().any(|effect| {
+            matches!(
+                effect,
+                SessionEffect::Prepare { .. }
+                    | SessionEffect::Deallocate { .. }
+                    | SessionEffect::Declare { .. }
+                    | SessionEffect::Close { .. }
+                    | SessionEffect::Discard(Discard::All)
+                    | SessionEffect::Unfollowed
+            )
+        })
+    }
+
+    /// Whether the same text means something else in another session.
+    pub(crate) fn hangs_on_own_names(&self) -> bool {
+        self.session_effects().any(|effect| matches!(effect, SessionEffect::Execute { .. }))
+            || self.facts.relations.iter().any(|used| used.relation.schema.starts_with("pg_temp"))
+    }
+
+    /// Whether a transaction ends by it.
+    pub(crate) fn ends_transaction(&self) -> bool {
+        self.session_effects().any(|effect| matches!(effect, SessionEffect::Commit | SessionEffect::Rollback))
+    }
+
     /// Whether it may take prepared statements away.
     pub(crate) fn forgets_names(&self) -> bool {
         self.session_effects()
@@ -346,6 +392,7 @@ const fn changes_settings(effect: &SessionEffect) -> bool {
             | SessionEffect::RollbackTo
             | SessionEffect::SetRole
             | SessionEffect::SetSessionAuthorization
+            | SessionEffect::Unfollowed
     )
 }
 

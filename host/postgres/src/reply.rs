@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use grille_pg_codec::backend::{CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field};
 use grille_pg_codec::{encode, frame, tag::backend as tag};
 use grille_policy::{Fault, TransactionState};
-use grille_sql::{RowPlan, SessionEffect};
+use grille_sql::{RowPlan, SessionEffect, StatementInfo};
 
 use crate::catalog::text_row;
 use crate::copy::CopyOut;
@@ -78,7 +78,12 @@ impl Session {
                 let dropped = self.view.protection.as_ref().is_some_and(|protection| !protection.notify);
                 if dropped { Ok(()) } else { self.tell(&message) }
             }
-            tag::PARAMETER_STATUS => self.tell(&message),
+            tag::PARAMETER_STATUS => {
+                if let Some(encoding) = body.strip_prefix(b"client_encoding\0") {
+                    self.view.is_utf8 = matches!(encoding, b"UTF8\0" | b"SQL_ASCII\0");
+                }
+                self.tell(&message)
+            }
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
             tag::COPY_IN_RESPONSE if self.state.swallows_to_sync => {
                 // The caller has read an error and will send no data.
@@ -281,7 +286,14 @@ impl Session {
             self.view.names.apply(effect, || judged.source(Some(statement.text_range.clone())));
             self.view.follow(effect);
             match effect {
-                SessionEffect::Discard(grille_sql::Discard::All) | SessionEffect::Deallocate { name: None } => {
+                // It took the place of a portal that the server has dropped.
+                SessionEffect::Declare { cursor, .. } => self.portals.remove(cursor.as_bytes()),
+                SessionEffect::Commit if self.view.has_own_ddl => {
+                    self.path.catalogs.of(&self.route.target).invalidate(self.view.needs_catalog());
+                }
+                SessionEffect::Discard(grille_sql::Discard::All)
+                | SessionEffect::Deallocate { name: None }
+                | SessionEffect::Unfollowed => {
                     self.statements.clear_named();
                 }
                 SessionEffect::Deallocate { name: Some(name) } => self.statements.remove(name.as_bytes()),
@@ -305,7 +317,7 @@ impl Session {
         self.state.target_said_why |= report.ends_session();
         // What was set in a transaction that failed is as before.
         self.view.is_stale = true;
-        let may_quote = self.view.is_masked() && self.may_quote_protected();
+        let may_quote = self.view.is_masked() && (self.may_quote_protected() || self.ends_earlier_work());
         // ReadyForQuery follows at once: also on a Sync that fails because the transaction cannot be committed.
         let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_) | Owed::RefusedQuery(_) | Owed::Sync));
         let mut answer = None;
@@ -402,6 +414,18 @@ impl Session {
             Some(Owed::DescribePortal(None)) => true,
             Some(Owed::Parse(..) | Owed::DescribeStatement(_) | Owed::Close | Owed::Sync) => false,
             Some(Owed::Bind(_, portal)) => portal.prepared.judged.touches_protected(),
+            _ => false,
+        }
+    }
+
+    /// Whether what fails may be work of statements before it: deferred checks, cursors that are read to their end.
+    fn ends_earlier_work(&mut self) -> bool {
+        match self.owed.front_mut() {
+            Some(Owed::Query(running) | Owed::Execute(running)) => {
+                let statement = running.judged.statements().get(running.statement);
+                statement.is_none_or(ends_earlier_work)
+            }
+            Some(Owed::Sync) => true,
             _ => false,
         }
     }
@@ -545,4 +569,11 @@ impl Session {
         }
         self.pass(&message)
     }
+}
+
+fn ends_earlier_work(statement: &StatementInfo) -> bool {
+    let ends = |effect: &SessionEffect| {
+        matches!(effect, SessionEffect::Commit | SessionEffect::Move { .. } | SessionEffect::PrepareTransaction)
+    };
+    &*statement.kind == "SET CONSTRAINTS" || statement.session.iter().any(ends)
 }

@@ -9,9 +9,16 @@ use grille_pg_codec::backend::{Report, field};
 use grille_pg_codec::encode::{self, EncodeError};
 use grille_sql::Catalog;
 
-/// Classes whose messages name what the caller wrote, the limits of the server or its state, never a value of a row:
-/// syntax and access, features, transactions, resources, operator intervention, connections, names that do not exist.
-const HARMLESS_CLASSES: [&str; 13] = ["08", "0A", "25", "26", "28", "34", "3D", "3F", "42", "53", "54", "55", "57"];
+/// Classes whose messages name the limits of the server, its state or what the caller wrote, never a value of a row:
+/// connections, features, transactions, prepared statements, cursors, resources, operator intervention.
+const HARMLESS_CLASSES: [&str; 8] = ["08", "0A", "25", "26", "34", "40", "53", "57"];
+
+/// The same of single states: lacking privileges, too deep a nesting, locks that others hold.
+const HARMLESS_STATES: [&str; 4] = ["42501", "54001", "55006", "55P03"];
+
+/// Classes whose messages quote the text if they say where in it: syntax, names that do not exist, limits. Without a place
+/// they were found while it ran, and quote a value that was taken for a name.
+const HARMLESS_IN_TEXTS: [&str; 6] = ["28", "3D", "3F", "42", "54", "55"];
 
 /// Appends the report as an ErrorResponse that quotes nothing.
 pub(crate) fn sanitised(report: &Report<'_>, catalog: &Catalog, out: &mut BytesMut) -> Result<(), EncodeError> {
@@ -22,7 +29,10 @@ pub(crate) fn sanitised(report: &Report<'_>, catalog: &Catalog, out: &mut BytesM
         fields.extend(text(code).map(|text| (code, text)));
     }
     fields.push((field::SQLSTATE, sqlstate.clone()));
-    let is_harmless = sqlstate.get(..2).is_some_and(|class| HARMLESS_CLASSES.contains(&class));
+    let is_of = |classes: &[&str]| sqlstate.get(..2).is_some_and(|class| classes.contains(&class));
+    let is_harmless = is_of(&HARMLESS_CLASSES)
+        || HARMLESS_STATES.contains(&&*sqlstate)
+        || (is_of(&HARMLESS_IN_TEXTS) && report.get(field::POSITION).is_some());
     match text(field::MESSAGE).filter(|_| is_harmless) {
         Some(message) => fields.push((field::MESSAGE, message)),
         None => {

@@ -220,8 +220,11 @@ pub(crate) enum Waited<T> {
 impl Session {
     pub(crate) fn new(path: Arc<PostgresPath>, opened: Box<Opened>, caller: Wire) -> Self {
         let Opened { facts, route, upstream, key, presence, policies, log, lifetime, idle, budget } = *opened;
+        let mut view = View::new(Arc::clone(&path.no_catalog), &route, policies.protection().cloned());
+        let mut encodings = upstream.parameters.iter().filter(|(name, _)| name == b"client_encoding");
+        view.is_utf8 = encodings.all(|(_, encoding)| matches!(&encoding[..], b"UTF8" | b"SQL_ASCII"));
         Self {
-            view: View::new(Arc::clone(&path.no_catalog), &route, policies.protection().cloned()),
+            view,
             keeps_recording: route.target.recording != Recording::Decisions,
             path,
             facts,

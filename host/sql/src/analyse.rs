@@ -71,7 +71,11 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
             missing.extend_from_slice(&found.missing);
             let mut info = statement_info(&walker, told, &found, range);
             locate_copied_query(text, &mut info);
-            if (has_moved && reads_by_name(&info)) || (path.is_empty() && info.detail.runs.is_some()) {
+            let sets = info.session.iter().any(changes_path);
+            if (has_moved && reads_by_name(&info))
+                || (sets && (info.detail.is_late || info.detail.runs.is_some()))
+                || (path.is_empty() && info.detail.runs.is_some())
+            {
                 let message =
                     "it stands behind a statement in the same text that changes what names mean; send it by itself";
                 info.detail.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
@@ -134,7 +138,8 @@ fn changes_path(effect: &SessionEffect) -> bool {
         | SessionEffect::Rollback
         | SessionEffect::RollbackTo
         | SessionEffect::SetRole
-        | SessionEffect::SetSessionAuthorization => true,
+        | SessionEffect::SetSessionAuthorization
+        | SessionEffect::Unfollowed => true,
         _ => false,
     }
 }

@@ -48,7 +48,8 @@ impl StatementInfo {
     pub fn reads_names_late(&self) -> bool {
         let is_planned = matches!(&*self.kind, "SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "VALUES");
         let is_fetched = matches!(self.output, Output::Prepared(_) | Output::Cursor(_));
-        !is_planned && (is_fetched || self.detail.runs.is_some() || !self.detail.reached.is_empty())
+        self.detail.is_late
+            || !is_planned && (is_fetched || self.detail.runs.is_some() || !self.detail.reached.is_empty())
     }
 }
 
@@ -100,6 +101,8 @@ pub enum SessionEffect {
         /// Whether it ends with the transaction.
         local: bool,
     },
+    /// A function changed the session, perhaps: settings, prepared statements and cursors may be others.
+    Unfollowed,
     /// RESET of one setting.
     Reset {
         /// The setting, in lower case.
@@ -271,6 +274,8 @@ pub(crate) struct Detail {
     pub(crate) unresolved: Option<Arc<str>>,
     /// Whether it works on all tables there are, without naming them.
     pub(crate) reaches_all: bool,
+    /// Whether a function is called whose names are looked up when it runs.
+    pub(crate) is_late: bool,
     /// Relations that are read or changed, also beneath views, functions and parents. Sorted.
     pub(crate) reached: Vec<RelationName>,
     pub(crate) uses: Vec<ColumnUse>,

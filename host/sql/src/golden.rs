@@ -4,10 +4,38 @@
 //! What is volatile is opaque unless [`HARMLESS`] names it. A user's own function is expanded if it is SQL, else opaque.
 
 /// The result says nothing of the argument's value.
-pub(crate) const CLEARING: &[&str] = &["count", "pg_typeof", "num_nulls", "num_nonnulls"];
+pub(crate) const CLEARING: &[&str] = &["count", "pg_typeof"];
 
 /// They return as many rows as their arguments say, so that counting the rows would tell a protected argument.
 pub(crate) const COUNTING: &[&str] = &["generate_series"];
+
+/// Functions of the server that return as many rows as a value has parts: of a value that is stored that is its own size,
+/// of one that is computed it may be any number.
+pub(crate) const SETS: &[&str] = &[
+    "generate_subscripts",
+    "json_array_elements",
+    "json_array_elements_text",
+    "json_each",
+    "json_each_text",
+    "json_object_keys",
+    "json_populate_recordset",
+    "json_to_recordset",
+    "jsonb_array_elements",
+    "jsonb_array_elements_text",
+    "jsonb_each",
+    "jsonb_each_text",
+    "jsonb_object_keys",
+    "jsonb_path_query",
+    "jsonb_path_query_tz",
+    "jsonb_populate_recordset",
+    "jsonb_to_recordset",
+    "regexp_matches",
+    "regexp_split_to_table",
+    "string_to_table",
+    "ts_parse",
+    "ts_token_type",
+    "unnest",
+];
 
 /// Immutable or stable and yet no mere function of their arguments: they run SQL text, read whole tables, or show
 /// what other statements say.

@@ -49,7 +49,7 @@ impl SessionNames {
                 self.cursors.remove(cursor);
             }
             SessionEffect::Close { cursor: None } => self.cursors.clear(),
-            SessionEffect::Discard(Discard::All) => {
+            SessionEffect::Discard(Discard::All) | SessionEffect::Unfollowed => {
                 self.prepared.clear();
                 self.cursors.clear();
             }
@@ -66,6 +66,7 @@ impl SessionNames {
                 | SessionEffect::Declare { .. }
                 | SessionEffect::Close { .. }
                 | SessionEffect::Discard(Discard::All)
+                | SessionEffect::Unfollowed
         )
     }
 

@@ -155,6 +155,12 @@ impl Guard<'_> {
                         format!("cursor \"{name}\" is not known to Grille; declare it with DECLARE in this session");
                     return Err(Refusal::new("unknown-cursor", message));
                 };
+                if body.statement.detail.is_late {
+                    let message = format!(
+                        "cursor \"{name}\" calls a function whose names may mean something else by now; run its query without a cursor"
+                    );
+                    return Err(Refusal::new("names-moved", message));
+                }
                 self.statement(&body.statement, out, depth.saturating_sub(1))?
             }
             // The plan of a prepared statement shows its constants and conditions.

@@ -15,6 +15,7 @@ impl<'a> Item<'a> {
             columns: Columns::List(columns.into()),
             shows_columns: true,
             is_target: false,
+            is_renamed: false,
         }
     }
 
@@ -23,6 +24,7 @@ impl<'a> Item<'a> {
         if names.is_empty() {
             return self;
         }
+        self.is_renamed = true;
         let Some(columns) = walker.all_columns(&self.columns) else { return self };
         let mut columns = columns.to_vec();
         for (column, name) in columns.iter_mut().zip(names) {
@@ -105,7 +107,7 @@ pub(super) fn column_id(relation: u32, index: usize) -> ColumnId {
     ColumnId { relation, column: u16::try_from(index).unwrap_or(u16::MAX) }
 }
 
-/// Columns that each table has without having been declared. None of them holds data.
-pub(super) fn is_system_column(name: &str) -> bool {
-    matches!(name, "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid" | "oid")
+/// Columns that each relation but a view has without having been declared. None of them holds data.
+pub(super) fn is_system_column(kind: RelationKind, name: &str) -> bool {
+    kind != RelationKind::View && matches!(name, "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid")
 }

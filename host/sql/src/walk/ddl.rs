@@ -281,6 +281,7 @@ impl<'a> Walker<'a> {
                     columns,
                     shows_columns: true,
                     is_target: false,
+                    is_renamed: false,
                 }]);
                 walk(walker)
             })

@@ -8,6 +8,7 @@ use pg_raw_parse::nodes::{
 };
 use pg_raw_parse::{Node, raw};
 
+use super::expr::is_star;
 use super::from::{alias_of, range_text};
 use super::{Columns, Item, Walker};
 use crate::analysis::Reach;
@@ -41,6 +42,7 @@ impl<'a> Walker<'a> {
             columns,
             shows_columns: true,
             is_target: true,
+            is_renamed: false,
         })
     }
 
@@ -225,10 +227,20 @@ impl<'a> Walker<'a> {
             let all = self.all_columns(&target.columns);
             names = all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect();
         }
-        for (index, value) in clause.values().iter().enumerate() {
-            let flow = self.in_clause(None, |walker| walker.expression(value))?;
+        let mut flows = Vec::new();
+        for value in clause.values() {
+            flows.push(self.in_clause(None, |walker| walker.expression_or_row(value))?);
+        }
+        if clause.values().iter().any(is_star) {
+            let any = Flow::derived(&flows);
+            for name in &names {
+                self.flows_into(range, target, name, &any);
+            }
+            return Ok(());
+        }
+        for (index, flow) in flows.iter().enumerate() {
             let name = names.get(index).cloned().unwrap_or_else(|| "?".into());
-            self.flows_into(range, target, &name, &flow);
+            self.flows_into(range, target, &name, flow);
         }
         Ok(())
     }

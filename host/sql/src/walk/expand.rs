@@ -7,10 +7,10 @@ use pg_raw_parse::nodes::CreateFunctionStmt;
 
 use super::functions::Call;
 use super::{Active, Columns, Walker};
-use crate::analysis::Reach;
+use crate::analysis::{Reach, SessionEffect};
 use crate::catalog::Function;
 use crate::limits::{EXPANSION_DEPTH, Walk};
-use crate::lineage::{Flow, Named};
+use crate::lineage::{Flow, Named, Origins};
 
 impl<'a> Walker<'a> {
     /// The columns that the body of a SQL function returns.
@@ -25,6 +25,11 @@ impl<'a> Walker<'a> {
             Some(Node::CreateFunctionStmt(create)) => Some(create),
             _ => None,
         });
+        // A path of its own leaves out where the session's temporary tables come in.
+        let has_temporary = self.path.iter().any(|schema| schema.starts_with("pg_temp_"));
+        let has_doubtful_path =
+            function.path.as_ref().is_some_and(|path| has_temporary || path.iter().any(|schema| schema.contains('$')));
+        let body = body.filter(|body| !has_doubtful_path && !sets_other_than_path(body));
         let Some(body) = body else { return Ok(self.not_expanded(&name, values)) };
 
         let mut inner = Walker {
@@ -33,15 +38,43 @@ impl<'a> Walker<'a> {
             arguments: arguments(function, values, call),
             ..Walker::new(self.catalog, function.path.as_deref().unwrap_or(self.path), self.budget, self.depth_max)
         };
+        inner.fill_in_defaults(body)?;
         let columns = inner.body(body)?;
         let mut found = std::mem::take(&mut inner.found);
         // What the body names lies beneath the call.
         found.named.clear();
+        found.is_late |= function.path.is_none() && !found.reached.is_empty() && matches!(body.sql_body(), Node::None);
+        let changes_session = !found.session.is_empty();
+        found.session.clear();
+        if changes_session {
+            // Whether it is run, and when, is not known.
+            self.construct(
+                format!("function {name}(), which changes the session"),
+                Some(name.as_str().into()),
+                Reach::Anything,
+            );
+            found.session.push(SessionEffect::Unfollowed);
+        }
         self.found.absorb(found);
         match columns {
             Some(columns) => Ok(columns),
             None => Ok(self.not_expanded(&name, values)),
         }
+    }
+
+    /// What the call does not hand in has the value of its default.
+    fn fill_in_defaults(&mut self, function: &'a CreateFunctionStmt) -> Walk<()> {
+        let mut defaults = Vec::new();
+        for parameter in function.parameters() {
+            defaults.push(self.framed(None, |walker| walker.expression(parameter.defexpr()))?);
+        }
+        let any = Flow::derived(&defaults);
+        if any.origins != Origins::None || !any.constructs.is_empty() {
+            for argument in &mut self.arguments {
+                argument.flow = Flow::derived([&argument.flow, &any]);
+            }
+        }
+        Ok(())
     }
 
     fn not_expanded(&mut self, name: &str, values: &[Flow]) -> Columns {
@@ -117,7 +150,11 @@ impl<'a> Walker<'a> {
         let arguments: Vec<Named> = parameters
             .map(|parameter| Named { name: parameter.name().unwrap_or_default().into(), flow: Flow::constant() })
             .collect();
+        if sets_other_than_path(function) {
+            self.construct("a setting of the function other than search_path", None, Reach::Anything);
+        }
         let outer = std::mem::replace(&mut self.arguments, arguments);
+        self.fill_in_defaults(function)?;
         let columns = self.body(function);
         self.arguments = outer;
         if columns?.is_none() {
@@ -125,6 +162,14 @@ impl<'a> Walker<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether it runs under settings that change what texts mean, or what they tell.
+fn sets_other_than_path(function: &CreateFunctionStmt) -> bool {
+    function.options().iter().filter(|option| option.defname() == Some("set")).any(|option| match option.arg() {
+        Node::VariableSetStmt(set) => set.name() != Some("search_path"),
+        _ => true,
+    })
 }
 
 fn one_column(flow: Flow) -> Columns {

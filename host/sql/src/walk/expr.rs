@@ -235,7 +235,9 @@ impl<'a> Walker<'a> {
             let flow = self.expression_or_row(node)?;
             fields.push(Named { name: format!("f{}", index + 1).into(), flow });
         }
-        Ok(Flow::row(fields.into()))
+        let row = Flow::row(fields.into());
+        // A star among them is as many fields as it has columns.
+        Ok(if args.iter().any(is_star) { at_best_derived(&row) } else { row })
     }
 
     /// `ROW(p.*)` takes all columns of p.
@@ -245,7 +247,7 @@ impl<'a> Walker<'a> {
             if let Some((Node::A_Star(_), qualifier)) = fields.split_last() {
                 let qualifier: Vec<&str> = qualifier.iter().filter_map(|node| node.as_str()).collect();
                 let flow = match self.star_of(&qualifier) {
-                    Some(columns) => self.whole_row(&columns),
+                    Some(columns) => at_best_derived(&self.whole_row(&columns)),
                     None => self.construct("a star in an expression", None, Reach::Statement),
                 };
                 self.used(&flow, self.clause);
@@ -367,6 +369,16 @@ impl<'a> Walker<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether it stands for several columns in a list: `p.*` or `(row).*`.
+pub(super) fn is_star(node: Node<'_>) -> bool {
+    let last = match node {
+        Node::ColumnRef(reference) => reference.fields().iter().next_back(),
+        Node::A_Indirection(indirection) => indirection.indirection().iter().next_back(),
+        _ => None,
+    };
+    matches!(last, Some(Node::A_Star(_)))
 }
 
 /// A node's kind in words.

@@ -78,6 +78,7 @@ impl<'a> Walker<'a> {
             columns,
             shows_columns: true,
             is_target: false,
+            is_renamed: false,
         };
         Ok(item.renamed(self, &names))
     }

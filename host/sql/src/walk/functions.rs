@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use grille_policy::{Effect, FunctionUse, Usage};
+use grille_policy::{Certainty, Effect, FunctionUse, Usage};
 use pg_raw_parse::nodes::FuncCall;
 use pg_raw_parse::{ConstValue, Node, raw};
 
-use super::names::{qualified, strings};
+use super::names::{Meaning, qualified, strings};
+use super::output_names::GUESSED;
 use super::{Columns, Walker, at_best_derived};
 use crate::analysis::{Reach, SessionEffect, SetValue};
 use crate::catalog::{Function, FunctionKind};
@@ -67,6 +68,10 @@ pub(super) struct Call<'n> {
     pub(super) is_grammar: bool,
     /// The types of arguments, where they are known.
     pub(super) types: Vec<Option<u32>>,
+    /// Whether an argument is known to be neither a row nor rows nor a text search vector.
+    pub(super) plain: Vec<bool>,
+    /// Whether an argument may be of a size that a value says.
+    pub(super) sized: Vec<bool>,
 }
 
 /// What a call returns.
@@ -103,6 +108,8 @@ impl<'a> Walker<'a> {
             call.labels.push(label);
             call.constants.push(constant_text(value));
             call.types.push(self.known_type(value, &flow));
+            call.plain.push(self.is_plain(value, &flow));
+            call.sized.push(!has_own_size(value));
             arguments.push(flow);
         }
         for sort in node.agg_order() {
@@ -169,6 +176,10 @@ impl<'a> Walker<'a> {
         let own_name = names.last().copied().unwrap_or_default();
         // `unnest(a, b)` is one column for each.
         if own_name == "unnest" && arguments.len() > 1 {
+            self.counts(&arguments, &call);
+            if !call.plain.iter().all(|&is_plain| is_plain) {
+                return Ok(Columns::Any(Box::new(Flow::derived(&arguments))));
+            }
             let columns = arguments.iter().map(|flow| Named { name: "unnest".into(), flow: at_best_derived(flow) });
             return Ok(Columns::List(columns.collect()));
         }
@@ -185,11 +196,17 @@ impl<'a> Walker<'a> {
 
     /// A single OUT parameter names the column, then the alias, then the function.
     fn scalar_name(&self, names: &[&str], count: usize, alias: Option<&str>) -> Arc<str> {
-        let parameter = self.candidates(names, count).into_iter().find_map(|function| match &function.outputs[..] {
+        let parameter = |function: &'a Function| match &function.outputs[..] {
             [(name, _)] if !name.is_empty() => Some(Arc::clone(name)),
             _ => None,
-        });
-        parameter.unwrap_or_else(|| alias.or_else(|| names.last().copied()).unwrap_or_default().into())
+        };
+        let mut parameters: Vec<_> = self.candidates(names, count).into_iter().map(parameter).collect();
+        parameters.dedup();
+        match &mut parameters[..] {
+            [] | [None] => alias.or_else(|| names.last().copied()).unwrap_or_default().into(),
+            [Some(name)] => Arc::clone(name),
+            _ => GUESSED.into(),
+        }
     }
 
     fn returned(
@@ -201,11 +218,9 @@ impl<'a> Walker<'a> {
     ) -> Walk<Returned> {
         let mut candidates = self.candidates(names, arguments.len());
         let (_, name) = qualified(names);
-        if name == "unnest" && candidates.len() > 1 {
-            // Only a tsvector has several columns to unnest.
-            let is_vector =
-                call.types.first().copied().flatten().and_then(|oid| self.catalog.type_name(oid)) == Some("tsvector");
-            candidates.retain(|function| function.outputs.is_empty() != is_vector);
+        // Only a text search vector has several columns to unnest.
+        if name == "unnest" && call.plain.first() == Some(&true) {
+            candidates.retain(|function| function.outputs.is_empty());
         }
         if candidates.is_empty() {
             return Ok(self.no_function(names, arguments, call));
@@ -223,6 +238,16 @@ impl<'a> Walker<'a> {
 
     fn no_function(&mut self, names: &[&str], arguments: &[Flow], call: &Call<'_>) -> Returned {
         let (_, name) = qualified(names);
+        // To a server before PostgreSQL 16 this word is a name like any other.
+        if call.is_grammar && name == "system_user" {
+            return Returned::Scalar(match self.look_up(&[name]) {
+                Some(Meaning::Column(flow) | Meaning::Row(flow)) => {
+                    self.used(&flow, self.clause);
+                    flow
+                }
+                None => Flow::computed(),
+            });
+        }
         if call.is_grammar && golden::OF_THE_GRAMMAR.contains(&name) {
             self.uses_function(&format!("pg_catalog.{name}"), true);
             return Returned::Scalar(Flow::derived(arguments));
@@ -250,6 +275,8 @@ impl<'a> Walker<'a> {
                 if golden::COUNTING.contains(&&*function.name) {
                     self.sink("the number of rows", &Flow::constant(), &derived);
                     self.used(&derived, Some(Usage::Filtered));
+                } else if golden::SETS.contains(&&*function.name) {
+                    self.counts(arguments, call);
                 }
                 derived
             }
@@ -315,6 +342,56 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// As many rows as a computed argument says tell its value to whoever counts them.
+    fn counts(&mut self, arguments: &[Flow], call: &Call<'_>) {
+        let sized = arguments.iter().zip(&call.sized).filter(|(_, is_sized)| **is_sized).map(|(flow, _)| flow);
+        let sized = Flow::derived(sized);
+        self.sink("the number of rows", &Flow::constant(), &sized);
+        self.used(&sized, Some(Usage::Filtered));
+    }
+
+    /// Whether a value is known to be neither a row nor an array of rows nor a text search vector.
+    fn is_plain(&self, node: Node<'a>, flow: &Flow) -> bool {
+        let is_plain_type = |oid: u32| {
+            let Some(name) = self.catalog.type_name(oid) else { return false };
+            let element = name.strip_prefix('_').unwrap_or(name);
+            let is_base = BASE_TYPES.contains(&element);
+            is_base && self.catalog.row_type(oid).is_none()
+        };
+        match node {
+            Node::A_Const(_) => true,
+            Node::TypeCast(cast) => cast.type_name().is_some_and(|name| {
+                let names: Vec<&str> = name.names().iter().filter_map(|name| name.sval()).collect();
+                let (schema, name) = qualified(&names);
+                self.catalog.type_oid(schema, self.path, name).is_some_and(is_plain_type)
+            }),
+            Node::ColumnRef(_) => match &flow.origins {
+                Origins::One(id) if flow.fields.is_none() => {
+                    let relation = self.catalog.relation(id.relation);
+                    flow.certainty == Certainty::Exact
+                        && relation.columns.get(id.column as usize).is_some_and(|column| is_plain_type(column.type_oid))
+                }
+                _ => false,
+            },
+            Node::A_ArrayExpr(array) => array.elements().iter().all(|element| match element {
+                // Its flow is not at hand; a bare name may be a row.
+                Node::ColumnRef(_) => false,
+                element => self.is_plain(element, &Flow::constant()),
+            }),
+            Node::A_Expr(expr) => {
+                self.is_plain(expr.rexpr(), &Flow::constant()) && matches!(expr.rexpr(), Node::A_Const(_))
+            }
+            Node::FuncCall(call) => {
+                let candidates = self.candidates(&strings(call.funcname()), call.args().len());
+                !candidates.is_empty()
+                    && candidates
+                        .iter()
+                        .all(|function| function.outputs.len() <= 1 && is_plain_type(function.return_type))
+            }
+            _ => false,
+        }
+    }
+
     fn result_names(
         &self,
         function: &Function,
@@ -338,13 +415,18 @@ impl<'a> Walker<'a> {
         if function.return_type == RECORD && function.outputs.is_empty() {
             return ResultNames::Unknown;
         }
-        if function.return_type == ANY_ELEMENT {
+        if POLYMORPHIC.contains(&function.return_type) {
             let same_as_first = arguments
                 .first()
                 .and_then(|first| first.fields.as_ref())
                 .map(|fields| ResultNames::Row(fields.iter().map(|field| Arc::clone(&field.name)).collect()));
             let by_type = || call.types.first().copied().flatten().and_then(row_of);
-            return same_as_first.or_else(by_type).unwrap_or(ResultNames::Scalar);
+            let otherwise = || match call.plain.iter().all(|&is_plain| is_plain) {
+                true => ResultNames::Scalar,
+                // It may be a row of anything.
+                false => ResultNames::Unknown,
+            };
+            return same_as_first.or_else(by_type).unwrap_or_else(otherwise);
         }
         row_of(function.return_type).unwrap_or(ResultNames::Scalar)
     }
@@ -418,7 +500,62 @@ enum ResultNames {
 
 /// Pseudo-types, whose OIDs never change.
 const RECORD: u32 = 2249;
-const ANY_ELEMENT: u32 = 2283;
+/// anyelement, anynonarray, anyenum, anycompatible, anycompatiblenonarray.
+const POLYMORPHIC: [u32; 5] = [2283, 2776, 3500, 5077, 5079];
+
+/// Types of the server's own that are no rows and hold none.
+const BASE_TYPES: [&str; 30] = [
+    "bit",
+    "bool",
+    "bpchar",
+    "bytea",
+    "char",
+    "cidr",
+    "date",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int4",
+    "int8",
+    "interval",
+    "json",
+    "jsonb",
+    "macaddr",
+    "money",
+    "name",
+    "numeric",
+    "oid",
+    "text",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "timetz",
+    "uuid",
+    "varbit",
+    "varchar",
+    "xml",
+];
+
+/// Whether the text itself says how many elements there are, or a stored value does: not one computed of others.
+fn has_own_size(node: Node<'_>) -> bool {
+    match node {
+        Node::ColumnRef(_) | Node::A_Const(_) | Node::ParamRef(_) | Node::A_ArrayExpr(_) => true,
+        Node::TypeCast(cast) => has_own_size(cast.arg()),
+        Node::A_Expr(expr) => {
+            let operator = expr.name().iter().filter_map(|name| name.as_str()).next_back();
+            matches!(operator, Some("->" | "->>" | "#>" | "#>>"))
+                && has_own_size(expr.lexpr())
+                && has_own_size(expr.rexpr())
+        }
+        Node::FuncCall(call) => {
+            let name = strings(call.funcname()).last().copied();
+            matches!(name, Some("string_to_array" | "regexp_split_to_array" | "to_json" | "to_jsonb"))
+                && call.args().iter().all(has_own_size)
+        }
+        _ => false,
+    }
+}
 
 /// What any of two overloads returns.
 fn any_of(one: Returned, two: Returned) -> Returned {

@@ -89,6 +89,8 @@ struct Item<'a> {
     shows_columns: bool,
     /// Whether it is the relation that the statement writes.
     is_target: bool,
+    /// Whether an alias gives its columns other names.
+    is_renamed: bool,
 }
 
 #[derive(Clone)]
@@ -132,6 +134,8 @@ pub(crate) struct Found {
     runs: Option<Arc<str>>,
     keeps: Option<Arc<str>>,
     reaches_all: bool,
+    /// A function's body is a text whose names are looked up when it runs.
+    is_late: bool,
     pub(crate) missing: Vec<Arc<str>>,
     pub(crate) session: Vec<SessionEffect>,
     pub(crate) copy: Option<CopyInfo>,
@@ -277,6 +281,7 @@ impl Found {
         self.relabelled.extend(other.relabelled);
         self.missing.extend(other.missing);
         self.session.extend(other.session);
+        self.is_late |= other.is_late;
         self.runs = self.runs.take().or(other.runs);
         self.keeps = self.keeps.take().or(other.keeps);
         self.reaches_all |= other.reaches_all;
@@ -337,6 +342,7 @@ impl Found {
             named,
             unresolved: self.missing.iter().find_map(|name| name.strip_prefix("relation ")).map(Arc::from),
             reaches_all: self.reaches_all,
+            is_late: self.is_late,
             reached,
             uses: self.column_uses(catalog),
             sinks: sinks.collect(),

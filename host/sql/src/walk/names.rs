@@ -9,6 +9,7 @@ use pg_raw_parse::nodes::{ColumnRef, RangeVar};
 use grille_policy::RelationName;
 
 use super::columns::is_system_column;
+use super::output_names::GUESSED;
 use super::{Columns, Item, Walker};
 use crate::analysis::Reach;
 use crate::limits::Walk;
@@ -25,6 +26,14 @@ pub(super) fn qualified<'n>(names: &[&'n str]) -> (Option<&'n str>, &'n str) {
         [] => (None, ""),
         [name] => (None, name),
         [.., schema, name] => (Some(schema), name),
+    }
+}
+
+/// The columns whose names are not known for sure.
+fn guessed_in(columns: &Columns) -> Vec<Flow> {
+    match columns {
+        Columns::List(columns) => columns.iter().filter(|c| &*c.name == GUESSED).map(|c| c.flow.clone()).collect(),
+        Columns::Relation(_) | Columns::Any(_) => Vec::new(),
     }
 }
 
@@ -80,15 +89,18 @@ impl<'a> Walker<'a> {
     fn unqualified(&mut self, name: &str) -> Option<Flow> {
         let mut found: Option<Flow> = None;
         let mut is_target = false;
+        // Columns further in whose names only the server knows: the name may be one of theirs.
+        let mut guessed = Vec::new();
         for frame in self.visible_frames() {
             for item in self.visible_items(frame) {
                 if !item.shows_columns {
                     continue;
                 }
-                let flow = self.column_in(&item.columns, name).or_else(|| {
-                    // A bare system column belongs to the only table there is, or the server refuses.
-                    (item.relation.is_some() && is_system_column(name)).then(Flow::computed)
-                });
+                // A bare system column belongs to the only table there is, or the server refuses.
+                let flow = self.column_in(&item.columns, name).or_else(|| self.system_column(item, name));
+                if flow.is_none() {
+                    guessed.extend(guessed_in(&item.columns));
+                }
                 if let Some(flow) = flow {
                     is_target |= item.is_target;
                     found = Some(match found {
@@ -102,7 +114,15 @@ impl<'a> Walker<'a> {
             }
         }
         self.target_references += u32::from(is_target);
-        found
+        match guessed.is_empty() {
+            true => found,
+            false => Some(Flow::derived(guessed.iter().chain(&found))),
+        }
+    }
+
+    fn system_column(&self, item: &Item<'_>, name: &str) -> Option<Flow> {
+        let kind = self.catalog.relation(item.relation?).kind;
+        is_system_column(kind, name).then(Flow::computed)
     }
 
     fn qualified_column(&mut self, is_it: impl Fn(&Item<'_>) -> bool, name: &str) -> Option<Flow> {
@@ -110,7 +130,11 @@ impl<'a> Walker<'a> {
             let item = self.item(&is_it)?;
             let flow = self
                 .column_in(&item.columns, name)
-                .or_else(|| (item.relation.is_some() && is_system_column(name)).then(Flow::computed))
+                .or_else(|| self.system_column(item, name))
+                .or_else(|| {
+                    let guessed = guessed_in(&item.columns);
+                    if guessed.is_empty() { None } else { Some(Flow::derived(&guessed)) }
+                })
                 // A merged column of a join hides none of those beneath.
                 ?;
             (flow, item.is_target)
@@ -123,7 +147,9 @@ impl<'a> Walker<'a> {
     pub(super) fn row_of(&mut self, is_it: impl Fn(&Item<'_>) -> bool) -> Option<Flow> {
         let (flow, is_target) = {
             let item = self.item(&is_it)?;
-            (self.whole_row(&item.columns), item.is_target)
+            let row = self.whole_row(&item.columns);
+            // Once such a row is a value, its fields have the names of its type again.
+            (if item.is_renamed { super::at_best_derived(&row) } else { row }, item.is_target)
         };
         self.target_references += u32::from(is_target);
         Some(flow)

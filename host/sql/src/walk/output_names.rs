@@ -6,17 +6,16 @@ use pg_raw_parse::{Node, raw};
 
 use super::names::strings;
 
+/// Stands for a name that is not worked out here. Nobody can write it.
+pub(super) const GUESSED: &str = "\0";
+
 pub(super) fn of(node: Node<'_>) -> Arc<str> {
     strong(node).or_else(|| weak(node).map(Arc::from)).unwrap_or_else(|| "?column?".into())
 }
 
-/// How far down casts, collations and CASE are followed for a name; the server goes all the way, and a wrong name
-/// only makes a reference to it unknown.
-const DEPTH: usize = 32;
-
 fn strong(node: Node<'_>) -> Option<Arc<str>> {
     let mut node = node;
-    for _ in 0..DEPTH {
+    loop {
         match node {
             Node::ColumnRef(reference) => return strings(reference.fields()).last().map(|&name| name.into()),
             Node::A_Indirection(indirection) => match indirection.indirection().iter().rev().find_map(Node::as_str) {
@@ -35,13 +34,13 @@ fn strong(node: Node<'_>) -> Option<Arc<str>> {
                 return match link.sub_link_type {
                     raw::SubLinkType::EXISTS_SUBLINK => Some("exists".into()),
                     raw::SubLinkType::ARRAY_SUBLINK => Some("array".into()),
-                    raw::SubLinkType::EXPR_SUBLINK => {
-                        let target = select.target_list().first()?;
-                        match target.name() {
-                            Some(name) => Some(name.into()),
-                            None => return strong(target.val()).or_else(|| weak(target.val()).map(Arc::from)),
+                    // The first column of what is selected; a set operation, VALUES and a star have it further in.
+                    raw::SubLinkType::EXPR_SUBLINK => Some(match select.target_list().first() {
+                        Some(target) if !super::expr::is_star(target.val()) => {
+                            target.name().map_or_else(|| of(target.val()), Arc::from)
                         }
-                    }
+                        _ => GUESSED.into(),
+                    }),
                     _ => None,
                 };
             }
@@ -66,7 +65,6 @@ fn strong(node: Node<'_>) -> Option<Arc<str>> {
             _ => return None,
         }
     }
-    None
 }
 
 /// A cast or a CASE names its column only if nothing inside does.
@@ -74,6 +72,8 @@ fn weak(node: Node<'_>) -> Option<&str> {
     match node {
         Node::TypeCast(cast) => cast.type_name()?.names().iter().filter_map(|name| name.sval()).next_back(),
         Node::CaseExpr(_) => Some("case"),
+        Node::CollateClause(clause) => weak(clause.arg()),
+        Node::A_Indirection(indirection) => weak(indirection.arg()),
         _ => None,
     }
 }

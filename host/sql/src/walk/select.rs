@@ -7,6 +7,7 @@ use pg_raw_parse::list::{CastNodeList, NodeList};
 use pg_raw_parse::nodes::{ColumnRef, ResTarget, SelectStmt, SortBy, WindowDef, WithClause};
 use pg_raw_parse::{ConstValue, Node, raw};
 
+use super::expr::is_star;
 use super::{Columns, Cte, CteState, Frame, Item, Walker, output_names};
 use crate::analysis::Reach;
 use crate::limits::Walk;
@@ -143,6 +144,7 @@ impl<'a> Walker<'a> {
 
     fn values(&mut self, rows: &'a NodeList) -> Walk<Columns> {
         let mut columns: Vec<Flow> = Vec::new();
+        let mut has_star = false;
         for (number, row) in rows.iter().enumerate() {
             let Node::NodeList(row) = row else { continue };
             self.budget.spend(row.len())?;
@@ -151,13 +153,18 @@ impl<'a> Walker<'a> {
                 if matches!(cell, Node::A_Const(_) | Node::SetToDefault(_)) && (number > 0 || index < columns.len()) {
                     continue;
                 }
-                let flow = self.expression(cell)?;
+                has_star |= is_star(cell);
+                let flow = self.expression_or_row(cell)?;
                 match columns.get_mut(index) {
                     Some(column) if number > 0 => *column = column.either(&flow),
                     Some(_) => {}
                     None => columns.push(flow),
                 }
             }
+        }
+        if has_star {
+            // Which value comes to stand in which column is not worked out.
+            return Ok(Columns::Any(Box::new(Flow::derived(&columns))));
         }
         let named = columns.into_iter().enumerate();
         Ok(Columns::List(named.map(|(i, flow)| Named { name: format!("column{}", i + 1).into(), flow }).collect()))

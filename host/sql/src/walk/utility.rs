@@ -13,6 +13,7 @@ use pg_raw_parse::{Node, raw};
 use super::functions::constant_text;
 use super::names::strings;
 use super::{Columns, Found, Walker};
+use crate::SessionNames;
 use crate::analysis::{Body, Reach, SessionEffect};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
@@ -172,7 +173,9 @@ impl<'a> Walker<'a> {
     fn execute(&mut self, execute: &'a ExecuteStmt) -> Walk<Arc<str>> {
         self.effect(Effect::Session);
         for parameter in execute.params() {
-            self.in_clause(None, |walker| walker.expression(parameter))?;
+            let flow = self.in_clause(None, |walker| walker.expression(parameter))?;
+            // The rows are treated as those of the statement with any parameters.
+            self.sink("a parameter of EXECUTE", &Flow::constant(), &flow);
         }
         let name: Arc<str> = execute.name().unwrap_or_default().into();
         self.found.runs = Some(Arc::clone(&name));
@@ -228,6 +231,8 @@ impl<'a> Walker<'a> {
             found.effects = vec![Effect::Read];
             found.session.clear();
         }
+        // It never leaves a name behind, whatever it runs.
+        found.session.retain(|effect| !SessionNames::concerns(effect) || *effect == SessionEffect::Unfollowed);
         self.found.absorb(found);
         // A plan shows conditions and estimates of what it reads.
         let flow = Flow::derived(origins.into_iter().map(Flow::column).collect::<Vec<_>>().iter());
@@ -261,11 +266,9 @@ impl<'a> Walker<'a> {
                 self.construct(format!("procedure {name}()"), Some(name), Reach::Anything);
             }
             if !procedure.outputs.is_empty() {
-                let flow = Flow::derived(&arguments);
-                let flow = match self.found.constructs.last() {
-                    Some(construct) => Flow::derived([&flow, &Flow::unknown(Arc::clone(construct))]),
-                    None => flow,
-                };
+                let what = format!("the parameters that procedure {}() sets", procedure.name);
+                let set = self.construct(what, None, Reach::Anything);
+                let flow = Flow::derived(arguments.iter().chain([&set]));
                 let outputs =
                     procedure.outputs.iter().map(|(name, _)| Named { name: Arc::clone(name), flow: flow.clone() });
                 returned = Some(Columns::List(outputs.collect()));
