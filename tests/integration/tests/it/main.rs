@@ -10,6 +10,7 @@ mod cancel;
 mod differential;
 mod driver;
 mod hostile;
+mod leaks;
 mod libpq;
 mod limits;
 mod names;

@@ -1,0 +1,143 @@
+//! Ways to a protected value that were open once. In each the server itself hands the value out; a masked session may be
+//! refused or read something else, but never that.
+
+use std::path::Path;
+
+use grille_pg_codec::Format;
+use grille_test_support::{Caller, Reply, World};
+
+use crate::script::{Script, tags};
+
+/// What the protected column holds in the row that all of them are after.
+const VALUE: &[u8] = b"number 7";
+
+fn script() -> Script {
+    Script::default()
+}
+
+fn hands_out(replies: &[Reply]) -> bool {
+    let said = |reply: &Reply| reply.body.to_ascii_lowercase().windows(VALUE.len()).any(|part| part == VALUE);
+    replies.iter().any(said)
+}
+
+#[test]
+fn none_of_these_shows_a_protected_value() {
+    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
+    assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
+    let world = World::with(&format!(
+        r#"[roles.maker]
+groups = ["dbas"]
+targets = ["work"]
+relations = ["public.*"]
+operations = ["*"]
+
+[policies.phi]
+plugin = {phi:?}
+targets = ["work"]
+roles = ["maker"]
+allow_unsigned = true
+settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
+"#
+    ));
+    world.cluster.sql("work", "INSERT INTO notes VALUES (1, 'a note')").unwrap();
+    let version: u32 = world.direct().value("SHOW server_version_num").unwrap().parse().unwrap();
+    let old = if version < 160_000 { &OF_OLD_SERVERS[..] } else { &[] };
+    let queries = QUERIES.iter().chain(old).map(|sql| ((*sql).to_owned(), script().query(sql)));
+    let cases: Vec<(String, Script)> = queries.chain(conversations()).collect();
+    let mut leaks = Vec::new();
+    for (name, script) in cases {
+        let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
+        assert!(hands_out(&direct), "{name}: the server shows nothing: {}", tags(&direct));
+        let mut session = world.session(Caller::of("dba", "maker"));
+        match script.play(&mut session) {
+            Ok(got) => leaks.extend(hands_out(&got).then(|| format!("{name}: {}", tags(&got)))),
+            Err(error) => leaks.push(format!("{name}: the session did not go on: {error:#}")),
+        }
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+/// Each reads the name of number 7.
+const QUERIES: [&str; 20] = [
+    "SELECT (ROW(p.*, 1)).f2 FROM (SELECT id, name FROM numbers WHERE id = 7) p",
+    "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES (p.*, 1)) v(a, b)",
+    "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES ((p).*, 1)) v(a, b)",
+    "COPY (SELECT (ROW(p.*, 1)).f2 FROM (SELECT id, name FROM numbers WHERE id = 7) p) TO STDOUT",
+    "SELECT t.b FROM numbers p, LATERAL unnest(ARRAY[p]) WITH ORDINALITY t(a, b) WHERE p.id = 7",
+    "SELECT s.b FROM (SELECT (unnest(ARRAY[p])).*, 1 FROM numbers p WHERE p.id = 7) s(a, b)",
+    "SELECT s.b FROM (SELECT (lag(p, 1, p) OVER ()).*, 1 FROM numbers p WHERE p.id = 7) s(a, b)",
+    "SELECT s.b FROM (SELECT (json_populate_record(coalesce(p, p), '{}')).*, 1 FROM numbers p WHERE p.id = 7) s(a, b)",
+    "SELECT (s.r).name FROM (SELECT p AS r FROM numbers p(name, x) WHERE p.name = 7) s",
+    "SELECT (SELECT oid FROM notes LIMIT 1) FROM (SELECT name AS oid FROM numbers WHERE id = 7) s",
+    "SELECT (SELECT column1 FROM (SELECT (VALUES (p.name)) FROM numbers p WHERE p.id = o.id) i)
+       FROM (SELECT id, 'x' AS column1 FROM numbers WHERE id = 7) o",
+    "SELECT (SELECT y FROM (SELECT (SELECT p.name AS y UNION ALL SELECT NULL LIMIT 1) FROM numbers p WHERE p.id = o.id) i)
+       FROM (SELECT id, 'x' AS y FROM numbers WHERE id = 7) o",
+    "SELECT (SELECT y FROM (SELECT (SELECT * FROM (SELECT p.name AS y) z) FROM numbers p WHERE p.id = o.id) i)
+       FROM (SELECT id, 'x' AS y FROM numbers WHERE id = 7) o",
+    "SELECT (SELECT text FROM (SELECT (p.name || '')::text COLLATE \"C\" FROM numbers p WHERE p.id = o.id) i)
+       FROM (SELECT id, 'x' AS text FROM numbers WHERE id = 7) o",
+    "SELECT current_setting(name) FROM numbers WHERE id = 7",
+    "SELECT has_table_privilege(name, 'select') FROM (SELECT '\"' || name || '\"' AS name FROM numbers WHERE id = 7) n",
+    "SELECT ('\"' || name || '\"')::regclass FROM numbers WHERE id = 7",
+    "COPY (SELECT name FROM numbers WHERE id = 7) TO STDOUT (FORMAT csv, HEADER 'FALSE')",
+    "CREATE FUNCTION pg_temp.f(x text DEFAULT (query_to_xml('SELECT name FROM numbers WHERE id = 7', true, false, ''))::text)
+       RETURNS text LANGUAGE sql AS 'SELECT x'; SELECT pg_temp.f()",
+    "CREATE FUNCTION pg_temp.g() RETURNS text LANGUAGE sql SET standard_conforming_strings = off
+       AS $f$SELECT '\\'' || (SELECT name FROM public.numbers WHERE id = 7) --'$f$; SELECT pg_temp.g()",
+];
+
+/// The grammar that Grille reads texts with is newer than these servers.
+const OF_OLD_SERVERS: [&str; 1] =
+    ["SELECT (SELECT system_user) FROM (SELECT name AS system_user FROM numbers WHERE id = 7) s"];
+
+fn conversations() -> Vec<(String, Script)> {
+    let (text, none) = (Format::Text, &[][..]);
+    let secret = "SELECT upper(name) FROM numbers WHERE id = 7";
+    let harmless = "SELECT 'x'::text";
+    let shadow = "CREATE TEMP TABLE numbers AS SELECT 7 AS id, 'x'::text AS name";
+    let bound = || script().query("BEGIN").parse("", harmless).bind("p", "", none, text).sync();
+    let declare = format!("DECLARE p CURSOR FOR {secret}");
+    let made = || script().query("BEGIN").query(shadow).query(secret);
+    let cases = [
+        ("an answer more than was counted", {
+            let copied = script().query("CREATE TEMP TABLE t (a int)").query(secret).query(harmless);
+            let copied = copied.query("COPY t FROM STDIN").copy_data("zz\n").copy_done();
+            copied.query(secret).query(harmless).query(harmless)
+        }),
+        ("a portal that was closed", bound().query("CLOSE p").query(&declare).execute("p", 0).sync()),
+        ("all portals that were closed", bound().query("CLOSE ALL").query(&declare).execute("p", 0).sync()),
+        ("a portal of an earlier transaction", {
+            bound().query("COMMIT AND CHAIN").query(&declare).execute("p", 0).sync()
+        }),
+        ("a portal that ends within a pipeline", {
+            bound().run("COMMIT", none).run("BEGIN", none).run(&declare, none).execute("p", 0).sync()
+        }),
+        ("a table that ends with its transaction, and a chain", made().query("ROLLBACK AND CHAIN").query(secret)),
+        ("the same in a pipeline", made().run("ROLLBACK", none).run(secret, none).sync()),
+        ("a path that ends with its transaction, in a pipeline", {
+            let local = script().query(shadow).query("BEGIN").query("SET LOCAL search_path = pg_temp, public");
+            local.query(secret).query("DROP TABLE pg_temp.numbers").run("COMMIT", none).run(secret, none).sync()
+        }),
+        ("a cursor that was only explained", {
+            let begun = script().query("BEGIN").query(&format!("DECLARE c CURSOR FOR {secret}"));
+            begun.query(&format!("EXPLAIN ANALYZE DECLARE c CURSOR FOR {harmless}")).query("FETCH ALL FROM c")
+        }),
+        ("a portal over a name", {
+            let begun = script().query("BEGIN").query(&format!("PREPARE z AS {harmless}")).parse("e", "EXECUTE z");
+            let again = begun.bind("p", "e", none, text).sync().query("DEALLOCATE z");
+            again.query(&format!("PREPARE z AS {secret}")).query("FETCH ALL FROM p")
+        }),
+        ("an error behind a cursor", {
+            let begun =
+                script().query("BEGIN").query("DECLARE c CURSOR FOR SELECT name::int FROM numbers WHERE id = 7");
+            begun.query("MOVE c")
+        }),
+        ("an error at the end of a transaction", {
+            let table = "CREATE TEMP TABLE k (name text UNIQUE DEFERRABLE INITIALLY DEFERRED)";
+            let twice = "INSERT INTO k SELECT name FROM numbers WHERE id = 7";
+            script().query(table).query("BEGIN").query(twice).query(twice).query("COMMIT")
+        }),
+    ];
+    cases.into_iter().map(|(name, script)| (name.to_owned(), script)).collect()
+}
