@@ -38,6 +38,13 @@ impl Session {
             Ok(permitted) => permitted,
             Err(answer) => return self.refuse_in_pipeline(answer),
         };
+        if portal.prepared.judged.ends_transaction() {
+            // What was cut before it must not be committed.
+            self.end_cut_pipeline().await?;
+            if self.state.skips_to_sync {
+                return self.record_refused(id, &Answer::skipped()).map(|_| ()).map_err(|_| End::unrecorded());
+            }
+        }
         let shaped = self.shape_before_execute(execute.portal, &portal).await?;
         let refused = if self.state.skips_to_sync { Some(Answer::skipped()) } else { shaped.err() };
         if let Some(answer) = refused {

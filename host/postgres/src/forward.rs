@@ -152,6 +152,10 @@ impl Session {
 
     async fn on_query(&mut self, query: frontend::Query<'_>, bytes: &Bytes) -> Result<(), End> {
         self.await_cancel().await;
+        self.end_cut_pipeline().await?;
+        if self.state.skips_to_sync {
+            return Ok(());
+        }
         let judged = self.understand(query.sql).await?;
         if let Some(reason) = judged.own_reason() {
             return self.answer_own_query(reason).await;

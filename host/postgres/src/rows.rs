@@ -275,7 +275,11 @@ impl Session {
             && running.cut.is_none()
         {
             running.cut = Some(answer);
-            self.cancel_upstream();
+            // A cancel must not hit what runs behind it; the rest of the result is read and dropped then.
+            let is_operation = |owed: &&Owed| matches!(owed, Owed::Query(_) | Owed::Execute(_));
+            if self.owed.iter().filter(is_operation).count() == 1 {
+                self.cancel_upstream();
+            }
         }
     }
 

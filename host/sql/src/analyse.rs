@@ -80,6 +80,11 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
                     "it stands behind a statement in the same text that changes what names mean; send it by itself";
                 info.detail.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
             }
+            if info.detail.is_late && KEEPS_CALLS.contains(&&*info.kind) {
+                let message = "a definition must not call a function whose names are looked up when it runs; give the \
+                               function a search_path of its own, or BEGIN ATOMIC";
+                info.detail.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
+            }
             has_moved |= moves_names(&info);
             // What unqualified names mean from here on is for the server to know.
             if info.session.iter().any(changes_path) {
@@ -143,6 +148,9 @@ fn changes_path(effect: &SessionEffect) -> bool {
         _ => false,
     }
 }
+
+/// Definitions that keep calls to run them later, without being read back.
+const KEEPS_CALLS: [&str; 5] = ["ALTER DOMAIN", "ALTER TABLE", "CREATE DOMAIN", "CREATE INDEX", "CREATE TABLE"];
 
 /// Whether names may mean something else afterwards: something is dropped, renamed or put in front of something else.
 fn moves_names(info: &StatementInfo) -> bool {
