@@ -78,8 +78,12 @@ impl Session {
 
     /// SQL may EXECUTE what Parse has prepared.
     pub(crate) fn name_prepared(&mut self, change: &Change, prepared: &Prepared) {
-        if let (Some(name), Some(body)) = (change.sql_name(), prepared.judged.body()) {
-            self.view.names.prepare(name, body, prepared.judged.source(None));
+        let Some(name) = change.sql_name() else { return };
+        // What changes the session is followed where it stands for itself.
+        let is_followed = !self.view.needs_catalog() || prepared.judged.session_effects().next().is_none();
+        match prepared.judged.body().filter(|_| is_followed) {
+            Some(body) => self.view.names.prepare(name, body, prepared.judged.source(None)),
+            None => self.view.names.apply(&SessionEffect::Deallocate { name: Some(name) }, Source::default),
         }
     }
 

@@ -14,7 +14,8 @@ use super::functions::constant_text;
 use super::names::strings;
 use super::{Columns, Found, Walker};
 use crate::SessionNames;
-use crate::analysis::{Body, Reach, SessionEffect};
+use crate::analyse::NAMES_MOVED;
+use crate::analysis::{Body, Reach, Restriction, SessionEffect};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 use crate::{CopyDirection, CopyFormat, CopyInfo, analyse};
@@ -195,6 +196,10 @@ impl<'a> Walker<'a> {
         let (told, found) = self.apart(prepare.query())?;
         let name: Arc<str> = prepare.name().unwrap_or_default().into();
         let body = self.body_of(told, &found);
+        if !found.session.is_empty() {
+            let message = "what changes the session is not to be prepared; send it by itself";
+            self.found.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
+        }
         // Preparing is judged as running: EXECUTE shows nothing but a name.
         self.found.absorb(found);
         self.effect(Effect::Session);

@@ -87,6 +87,8 @@ impl Walker<'_> {
         };
         let found = std::mem::take(&mut inner.found);
         let meaning = match inner.all_columns(&columns) {
+            // What changes the session, or means something else in each, is not worked out once for all.
+            Some(_) if found.is_late || !found.session.is_empty() => opaque(self.catalog, id),
             Some(columns) if columns.len() == relation.columns.len() => {
                 // The catalog's names hold: a view's columns can be renamed.
                 let columns = columns
