@@ -265,17 +265,7 @@ impl Judged {
 
     /// Whether names of prepared statements or cursors may stand for something else afterwards.
     pub(crate) fn changes_names(&self) -> bool {
-        self.session_effects().any(|effect| {
-            matches!(
-                effect,
-                SessionEffect::Prepare { .. }
-                    | SessionEffect::Deallocate { .. }
-                    | SessionEffect::Declare { .. }
-                    | SessionEffect::Close { .. }
-                    | SessionEffect::Discard(Discard::All)
-                    | SessionEffect::Unfollowed
-            )
-        })
+        self.session_effects().any(SessionNames::concerns)
     }
 
     /// Whether the same text means something else in another session.

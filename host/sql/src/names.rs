@@ -58,7 +58,8 @@ impl SessionNames {
     }
 
     /// Whether the effect changes what EXECUTE or FETCH mean.
-    pub(crate) const fn concerns(effect: &SessionEffect) -> bool {
+    #[must_use]
+    pub const fn concerns(effect: &SessionEffect) -> bool {
         matches!(
             effect,
             SessionEffect::Prepare { .. }

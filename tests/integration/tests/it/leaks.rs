@@ -1,44 +1,18 @@
 //! Ways to a protected value that were open once. In each the server itself hands the value out; a masked session may be
 //! refused or read something else, but never that.
 
-use std::path::Path;
-
 use grille_pg_codec::Format;
-use grille_test_support::{Caller, Reply, World};
 
+use crate::masked::{MAKER, hands_out, masked};
 use crate::script::{Script, tags};
-
-/// What the protected column holds in the row that all of them are after.
-const VALUE: &[u8] = b"number 7";
 
 fn script() -> Script {
     Script::default()
 }
 
-fn hands_out(replies: &[Reply]) -> bool {
-    let said = |reply: &Reply| reply.body.to_ascii_lowercase().windows(VALUE.len()).any(|part| part == VALUE);
-    replies.iter().any(said)
-}
-
 #[test]
 fn none_of_these_shows_a_protected_value() {
-    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
-    assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
-    let world = World::with(&format!(
-        r#"[roles.maker]
-groups = ["dbas"]
-targets = ["work"]
-relations = ["public.*"]
-operations = ["*"]
-
-[policies.phi]
-plugin = {phi:?}
-targets = ["work"]
-roles = ["maker"]
-allow_unsigned = true
-settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
-"#
-    ));
+    let world = masked("maker");
     world.cluster.sql("work", "INSERT INTO notes VALUES (1, 'a note')").unwrap();
     let version: u32 = world.direct().value("SHOW server_version_num").unwrap().parse().unwrap();
     let old = if version < 160_000 { &OF_OLD_SERVERS[..] } else { &[] };
@@ -48,7 +22,7 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
     for (name, script) in cases {
         let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
         assert!(hands_out(&direct), "{name}: the server shows nothing: {}", tags(&direct));
-        let mut session = world.session(Caller::of("dba", "maker"));
+        let mut session = world.session(MAKER);
         match script.play(&mut session) {
             Ok(got) => leaks.extend(hands_out(&got).then(|| format!("{name}: {}", tags(&got)))),
             Err(error) => leaks.push(format!("{name}: the session did not go on: {error:#}")),

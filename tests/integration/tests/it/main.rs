@@ -13,6 +13,7 @@ mod hostile;
 mod leaks;
 mod libpq;
 mod limits;
+mod masked;
 mod names;
 mod pipeline;
 mod policies;

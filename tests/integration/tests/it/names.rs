@@ -2,9 +2,9 @@
 //! was once answered in another way.
 
 use grille_pg_codec::Format;
-use std::path::Path;
+use grille_test_support::{OWNER, READER, World};
 
-use grille_test_support::{Caller, OWNER, READER, Reply, World};
+use crate::masked::{MAKER, hands_out, masked};
 
 use crate::script::{Script, essence, tags};
 
@@ -106,16 +106,7 @@ fn a_reason_is_given_in_either_protocol_and_stays_with_grille() {
 /// for. In each case the server itself hands the secret out, and the text that was sent last is harmless.
 #[test]
 fn a_name_never_runs_what_was_not_judged() {
-    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
-    let world = World::with(&format!(
-        r#"[policies.phi]
-plugin = {phi:?}
-targets = ["work"]
-roles = ["reader"]
-allow_unsigned = true
-settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
-"#
-    ));
+    let world = masked("reader");
     let (text, none) = (Format::Text, &[][..]);
     let (secret, harmless) = ("SELECT '<' || upper(name) || '>' FROM public.numbers WHERE id = 7", "SELECT 'x'");
     let run = |script: Script, name: &str| script.bind("", name, none, text).execute("", 0).sync();
@@ -172,8 +163,6 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
             again.execute("p", 0).sync()
         }),
     ];
-    let hands_out =
-        |replies: &[Reply]| replies.iter().any(|reply| reply.body.windows(9).any(|part| part == b"<NUMBER 7"));
     let mut leaks = Vec::new();
     for (name, script) in cases {
         let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
@@ -191,22 +180,7 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
 /// secret out.
 #[test]
 fn a_text_runs_with_the_meaning_that_was_judged() {
-    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
-    let world = World::with(&format!(
-        r#"[roles.maker]
-groups = ["dbas"]
-targets = ["work"]
-relations = ["public.*", "harmless.*"]
-operations = ["*"]
-
-[policies.phi]
-plugin = {phi:?}
-targets = ["work"]
-roles = ["maker"]
-allow_unsigned = true
-settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
-"#
-    ));
+    let world = masked("maker");
     let schema = "CREATE SCHEMA harmless; CREATE TABLE harmless.numbers AS SELECT 7 AS id, 'x'::text AS name";
     let view = "CREATE VIEW harmless.v AS SELECT name FROM public.numbers WHERE id = 7";
     world.cluster.sql("work", &format!("SET ROLE work_app; {schema}; {view}")).unwrap();
@@ -296,13 +270,11 @@ settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
             bound.bind("p", "", none, text).sync().query(away).execute("p", 0).sync().query("EXECUTE s")
         }),
     ];
-    let hands_out =
-        |replies: &[Reply]| replies.iter().any(|reply| reply.body.windows(9).any(|part| part == b"<NUMBER 7"));
     let mut leaks = Vec::new();
     for (name, script) in cases {
         let direct = script.play(&mut world.direct()).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
         assert!(hands_out(&direct), "{name}: the server hands nothing out: {}", tags(&direct));
-        let mut session = world.session(Caller::of("dba", "maker"));
+        let mut session = world.session(MAKER);
         let got = script.play(&mut session).unwrap_or_else(|error| panic!("{name}: {error:#}"));
         println!("{name}: {} {:?}", tags(&got), got.iter().find_map(|reply| reply.text()));
         leaks.extend(hands_out(&got).then(|| format!("{name}: {}", tags(&got))));

@@ -3,7 +3,6 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
     sync::Arc,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -14,6 +13,7 @@ use bytes::BytesMut;
 use grille_pg_codec::{Format, encode, tag::backend as tag};
 use grille_test_support::{CLERK, OWNER, READER, Raw, World};
 
+use crate::masked::masked;
 use crate::script::{Script, conversation, essence};
 
 /// A bit of everything.
@@ -161,17 +161,7 @@ fn pass(from: &mut TcpStream, to: &mut TcpStream, cut: usize) -> io::Result<()> 
 
 #[test]
 fn what_the_server_says_may_be_cut_anywhere() {
-    let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
-    assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
-    let world = World::with(&format!(
-        r#"[policies.phi]
-plugin = {phi:?}
-targets = ["work"]
-roles = ["reader"]
-allow_unsigned = true
-settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
-"#
-    ));
+    let world = masked("reader");
     let reads = "SELECT id, name, payload FROM numbers WHERE id <= 3";
     let reading = Script::default()
         .query(reads)
