@@ -85,6 +85,9 @@ impl Session {
                 self.tell(&message)
             }
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
+            tag::COPY_IN_RESPONSE if !self.owed.running().is_some_and(|running| running.judged.may_copy_in()) => {
+                Err(End::misbehaved("a request for COPY data that no COPY made"))
+            }
             tag::COPY_IN_RESPONSE if self.state.swallows_to_sync => {
                 // The caller has read an error and will send no data.
                 Ok(self.target.outbox.put(|out| encode::copy_fail(out, "a result before it was cut"))?)
