@@ -319,7 +319,12 @@ impl Session {
         self.state.copy_out = None;
         self.state.target_said_why |= report.ends_session();
         // What was set in a transaction that failed is as before.
-        self.view.is_stale = true;
+        self.view.is_stale |= match self.owed.front_mut() {
+            _ if self.state.transaction != TransactionState::Idle => true,
+            Some(Owed::Query(running)) => running.judged.changes_meanings() || running.judged.reads_names_late(),
+            Some(Owed::RefusedQuery(_)) => false,
+            _ => true,
+        };
         let may_quote = self.view.is_masked() && (self.may_quote_protected() || self.ends_earlier_work());
         // ReadyForQuery follows at once: also on a Sync that fails because the transaction cannot be committed.
         let is_query = matches!(self.owed.front_mut(), Some(Owed::Query(_) | Owed::RefusedQuery(_) | Owed::Sync));

@@ -179,6 +179,10 @@ fn parse(chance: &mut Chance, kind: Kind) -> Message {
     if sql == "DISCARD ALL" && kind != Kind::Judged {
         sql.clear();
     }
+    // For the same reason one that must stand in a transaction would be taken where the server itself refuses it.
+    if kind != Kind::Judged && sql.starts_with("DECLARE") {
+        sql = sql.replace("CURSOR FOR", "CURSOR WITH HOLD FOR");
+    }
     Message { say: Say::Parse { name: name_for(chance, &sql), sql }, is_blocked }
 }
 
