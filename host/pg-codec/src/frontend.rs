@@ -74,6 +74,11 @@ pub struct Parse<'a> {
 }
 
 impl<'a> Parse<'a> {
+    /// The name that a body begins with; the rest need not have come.
+    pub fn name(front: &'a [u8]) -> Result<&'a [u8], Malformed> {
+        Reader::new("Parse", front).cstr("the statement's name")
+    }
+
     pub fn from_body(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new("Parse", body);
         let name = reader.cstr("the statement's name")?;

@@ -12,6 +12,7 @@ use grille_sql::ProtectedSet;
 
 use tokio::time::Instant;
 
+use crate::marks::Marks;
 use crate::operation::{Judged, is_transaction_command};
 use crate::respond::{Answer, sqlstate, write_notice};
 use crate::session::{End, Session, Turn, Waited};
@@ -56,9 +57,9 @@ impl Session {
         }
         let may_name = !(self.state.in_pipeline && is_transaction_command(text));
         if may_name {
-            self.settle(Judged::changes_meanings).await?;
+            self.settle(Marks::CHANGES_MEANINGS).await?;
             if self.view.has_own_ddl || self.view.has_local_settings {
-                self.settle(Judged::ends_transaction).await?;
+                self.settle(Marks::ENDS_TRANSACTION).await?;
             }
         }
         if let Some(finding) = self.refresh_catalog(may_name).await? {
@@ -72,6 +73,9 @@ impl Session {
         }
         if self.view.is_stale && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync {
             self.refresh_settings().await?;
+        }
+        if let Some(finding) = self.own_finding() {
+            return Ok(Some(finding));
         }
         Ok(self.refresh_protected().await)
     }
@@ -198,7 +202,7 @@ impl Session {
         }
         let mut judged = self.view.judge(Arc::clone(&text));
         if judged.uses_names() {
-            self.settle_names().await?;
+            self.settle(Marks::USES_NAMES).await?;
             self.view.renew_names(&judged);
             judged = self.view.judge(Arc::clone(&text));
         }
@@ -232,9 +236,9 @@ impl Session {
         let mut parts = Vec::new();
         for (_, sql) in grille_sql::catalog::queries() {
             parts.push(self.ask(sql).await?);
-            if self.state.skips_to_sync {
+            if self.state.skips_to_sync || self.own_failure.is_some() {
                 // The pipeline failed before the question, so nothing of it runs; the next one asks again.
-                return Ok(None);
+                return Ok(self.own_finding());
             }
         }
         let version = format!("own {} {}", self.facts.id, self.state.decisions);
@@ -249,6 +253,12 @@ impl Session {
                 Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())))
             }
         }
+    }
+
+    /// What forbids the message that a question was asked for which failed.
+    fn own_finding(&self) -> Option<Finding> {
+        let failure = self.own_failure.as_ref()?;
+        Some(Finding::new("no-answer", Severity::Low, failure.message.clone()))
     }
 
     /// All policies' verdict, with the host's own among them.
@@ -304,10 +314,11 @@ impl Session {
         decision: &Decision,
     ) -> Answer {
         let id = self.next_decision();
-        let answer = match &decision.verdict {
-            Verdict::Block(finding) => Answer::blocked(finding, id),
-            Verdict::Review(terms) => Answer::new(sqlstate::REFUSED, Fault::Policy, terms.reason.to_string()),
-            Verdict::Allow => Answer::new(sqlstate::REFUSED, Fault::Gateway, "refused"),
+        let answer = match (self.own_failure.take(), &decision.verdict) {
+            (Some(failure), _) => failure,
+            (None, Verdict::Block(finding)) => Answer::blocked(finding, id),
+            (None, Verdict::Review(terms)) => Answer::new(sqlstate::REFUSED, Fault::Policy, terms.reason.to_string()),
+            (None, Verdict::Allow) => Answer::new(sqlstate::REFUSED, Fault::Gateway, "refused"),
         };
         self.record_refusal(id, judged, parameters, decision, None, answer).await
     }

@@ -16,7 +16,6 @@ use crate::statements::{Permit, Portal, Prepared};
 
 impl Session {
     pub(crate) async fn on_execute(&mut self, execute: frontend::Execute<'_>, bytes: &bytes::Bytes) -> Result<(), End> {
-        self.await_cancel().await;
         let found = self.portal(execute.portal).await?;
         if self.state.skips_to_sync {
             return Ok(());
@@ -92,7 +91,11 @@ impl Session {
         };
         let (id, judged) = (self.next_decision(), &portal.prepared.judged);
         let judged_in = (&portal.decision, portal.transaction);
-        let recorded = self.record_before_forward(id, judged, &portal.parameters, judged_in).await;
+        let recorded = match portal.unread {
+            0 => self.record_decision(id, judged, &portal.parameters, judged_in, None),
+            bytes => self.record_unread(id, judged, bytes, judged_in),
+        };
+        let recorded = self.recorded_before_forward(recorded, judged).await;
         Ok(recorded.map(|()| (id, portal)))
     }
 
@@ -121,6 +124,13 @@ impl Session {
     /// Other policies than at Bind decide, and treat what comes.
     async fn judge_portal_again(&mut self, portal: &Arc<Portal>) -> Result<Result<Arc<Portal>, Answer>, End> {
         let judged = self.judge(Arc::clone(&portal.prepared.judged.text)).await?;
+        let judged = if portal.unread > 0 && (self.policies.judges() || self.view.is_masked()) {
+            let message =
+                "the policies changed, and the parameters were not read when they were bound; bind them again";
+            Arc::new(Judged::refused(Arc::clone(&judged.text), Finding::new("unread", Severity::Low, message)))
+        } else {
+            judged
+        };
         let decision = self.consult(&judged, &portal.parameters).await;
         if !matches!(decision.verdict, Verdict::Allow) {
             return Ok(Err(self.refuse(&judged, &portal.parameters, &decision).await));
@@ -132,6 +142,7 @@ impl Session {
                 columns: Mutex::new(portal.prepared.columns.lock().clone()),
             }),
             parameters: Arc::clone(&portal.parameters),
+            unread: portal.unread,
             formats: portal.formats.clone(),
             decision,
             transaction: self.state.transaction,

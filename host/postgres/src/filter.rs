@@ -12,9 +12,6 @@ use grille_policy::{Batch, ResultShape, Treatment};
 use crate::statements::ResultFormats;
 use crate::transform;
 
-/// A row of a masked result is held whole: it is refused above this.
-pub(crate) const ROW_BYTES_MAX: usize = 64 << 20;
-
 /// Types whose binary format is their text: text, varchar, bpchar, name, json.
 const TEXT_TYPES: [u32; 5] = [25, 1043, 1042, 19, 114];
 

@@ -3,40 +3,47 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use grille_ledger::{Position, Unwritable};
 use grille_pg_codec::frontend::{self, Message, Target};
 use grille_pg_codec::{Formats, encode, frame, tag::frontend as tag};
-use grille_policy::{Decision, Fault, Finding, Parameter, Severity, TransactionState, Verdict};
+use grille_policy::{Fault, Finding, Parameter, Severity, TransactionState, Verdict};
 use grille_sql::Output;
 use parking_lot::Mutex;
 
 use crate::decide::Ruling;
+use crate::large::FRONT_BYTES;
+use crate::marks::Marks;
 use crate::operation::Judged;
 use crate::record::no_parameters;
 use crate::replies::{Owed, Own, Running};
 use crate::respond::{Answer, sqlstate};
-use crate::session::{End, OWN_NAME, Session};
-use crate::statements::{Changes, Permit, Portal, Prepared, ResultFormats};
+use crate::session::{End, OWN_NAME, Session, State};
+use crate::statements::{Change, Changes, Permit, Portal, Prepared, ResultFormats};
 
 /// A statement with its parameters is held whole to be judged. 16 MiB of text and as much again for values.
-const MESSAGE_BYTES_MAX: usize = 32 << 20;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 32 << 20;
 /// What stands in for a refused message: it cannot parse, and the server's log says why.
 const SUBSTITUTE: &[u8] = b"REFUSED BY GRILLE";
 
 const NAME_IN_DOUBT: &str = "the name holds letters that are not in UTF-8; set client_encoding to UTF8";
 
+/// What a Bind gives a statement.
+pub(crate) struct Given<'a> {
+    pub(crate) parameters: &'a (dyn Fn(&Prepared) -> Arc<[Parameter]> + Sync),
+    pub(crate) formats: Option<ResultFormats>,
+    /// Bytes that nobody looks into, where the parameters are none.
+    pub(crate) unread: u64,
+}
+
 impl Session {
     /// Deals with all complete messages of the caller.
     pub(crate) async fn on_caller(&mut self) -> Result<(), End> {
         loop {
-            if self.state.passing_up > 0 {
-                let passed = self.state.passing_up.min(self.caller.inbox.len());
-                if passed == 0 {
+            if self.state.passing_up + self.state.dropping_up > 0 {
+                if self.caller.inbox.is_empty() {
                     break;
                 }
-                self.state.passing_up -= passed;
-                let piece = self.caller.inbox.split_to(passed);
-                self.record_request(&piece)?;
-                self.target.outbox.push(piece);
+                self.pass_up()?;
                 continue;
             }
             let head = frame::head(&self.caller.inbox).map_err(|error| End::malformed(error.to_string()))?;
@@ -47,8 +54,11 @@ impl Session {
                 continue;
             }
             if head.len > MESSAGE_BYTES_MAX {
-                let message = format!("a message of {} bytes exceeds the limit of {MESSAGE_BYTES_MAX} bytes", head.len);
-                return Err(End::fatal("limit", Answer::new(sqlstate::LIMIT, Fault::Caller, message)));
+                if self.caller.inbox.len() < FRONT_BYTES {
+                    break;
+                }
+                self.on_large(head).await?;
+                continue;
             }
             if self.caller.inbox.len() < head.len {
                 break;
@@ -59,7 +69,21 @@ impl Session {
         self.record_all()
     }
 
+    /// Passes, or drops, what has come of a frame that was begun.
+    pub(crate) fn pass_up(&mut self) -> Result<(), End> {
+        let State { passing_up, dropping_up, .. } = &mut self.state;
+        let (left, passes) = if *passing_up > 0 { (passing_up, true) } else { (dropping_up, false) };
+        let piece = self.caller.inbox.split_to((*left).min(self.caller.inbox.len()));
+        *left -= piece.len();
+        self.record_request(&piece)?;
+        if passes {
+            self.target.outbox.push(piece);
+        }
+        Ok(())
+    }
+
     async fn on_message(&mut self, tag: u8, bytes: Bytes) -> Result<(), End> {
+        self.own_failure = None;
         let body = bytes.slice(frame::HEADER_BYTES..);
         let message = Message::parse(tag, &body).map_err(|error| End::malformed(error.to_string()))?;
         if !matches!(message, Message::Password(_)) {
@@ -68,6 +92,7 @@ impl Session {
         if self.state.skips_to_sync && !matches!(message, Message::Sync | Message::Terminate) {
             return Ok(());
         }
+        self.await_cancel().await;
         if !matches!(message, Message::CopyDone | Message::CopyFail(_) | Message::Terminate) {
             self.await_copy_in().await?;
             if self.state.skips_to_sync && !matches!(message, Message::Sync) {
@@ -111,14 +136,7 @@ impl Session {
                 self.target.outbox.push(BytesMut::from(&*bytes));
                 Ok(())
             }
-            Message::FunctionCall => {
-                let answer = Answer::new(
-                    sqlstate::UNSUPPORTED,
-                    Fault::Caller,
-                    "function calls by OID bypass every statement and are refused; call the function in a SELECT",
-                );
-                self.substitute_query(answer)
-            }
+            Message::FunctionCall => self.substitute_query(Answer::function_call()),
             Message::Terminate => Err(End::Terminated),
             Message::CopyData(_) | Message::Password(_) => Err(End::malformed("a message that does not belong here")),
         }
@@ -151,7 +169,6 @@ impl Session {
     }
 
     async fn on_query(&mut self, query: frontend::Query<'_>, bytes: &Bytes) -> Result<(), End> {
-        self.await_cancel().await;
         self.end_cut_pipeline().await?;
         if self.state.skips_to_sync {
             return Ok(());
@@ -175,7 +192,8 @@ impl Session {
             Ruling::Allow(decision) => {
                 let id = self.next_decision();
                 let judged_in = (&decision, self.state.transaction);
-                match self.record_before_forward(id, &judged, &parameters, judged_in).await {
+                let recorded = self.record_decision(id, &judged, &parameters, judged_in, None);
+                match self.recorded_before_forward(recorded, &judged).await {
                     Ok(()) => (id, judged),
                     Err(answer) => return self.substitute_query(answer),
                 }
@@ -207,7 +225,7 @@ impl Session {
     /// The meaning of a text; bytes that are no text are judged by the host alone.
     async fn understand(&mut self, sql: &[u8]) -> Result<Arc<Judged>, End> {
         if self.view.is_limited() && !sql.is_ascii() {
-            self.settle(Judged::changes_meanings).await?;
+            self.settle(Marks::CHANGES_MEANINGS).await?;
         }
         match std::str::from_utf8(sql) {
             Ok(text) if self.view.is_utf8 || text.is_ascii() || !self.view.is_limited() => {
@@ -235,7 +253,7 @@ impl Session {
             return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, NAME_IN_DOUBT));
         }
         // What forgets names may not forget one that is put down behind it.
-        self.settle(Judged::forgets_names).await?;
+        self.settle(Marks::FORGETS_NAMES).await?;
         let judged = self.understand(parse.sql).await?;
         if self.state.skips_to_sync {
             return Ok(());
@@ -266,33 +284,51 @@ impl Session {
     }
 
     async fn on_bind(&mut self, bind: frontend::Bind<'_>, bytes: &Bytes) -> Result<(), End> {
-        if self.is_named_in_doubt(bind.portal) || self.is_named_in_doubt(bind.statement) {
-            return self.refuse_in_pipeline(Answer::new(sqlstate::REFUSED, Fault::Caller, NAME_IN_DOUBT));
+        let formats = ResultFormats(formats(bind.result_formats));
+        let given = Given { parameters: &|prepared| parameters(&bind, prepared), formats: Some(formats), unread: 0 };
+        if let Some((change, portal)) = self.bind(bind.portal, bind.statement, given).await? {
+            self.state.has_bound = true;
+            self.forward(bytes, Owed::Bind(change, portal));
         }
-        let found = self.prepared(bind.statement).await?;
+        Ok(())
+    }
+
+    /// Rules on a statement with its parameters. None where nothing is to be sent: it is refused, skipped, or answered.
+    pub(crate) async fn bind(
+        &mut self,
+        portal: &[u8],
+        statement: &[u8],
+        given: Given<'_>,
+    ) -> Result<Option<(Change, Arc<Portal>)>, End> {
+        if self.is_named_in_doubt(portal) || self.is_named_in_doubt(statement) {
+            let answer = Answer::new(sqlstate::REFUSED, Fault::Caller, NAME_IN_DOUBT);
+            return self.refuse_in_pipeline(answer).map(|()| None);
+        }
+        let found = self.prepared(statement).await?;
         if self.state.skips_to_sync {
-            return Ok(());
+            return Ok(None);
         }
         let Some(prepared) = found else {
-            let message = match bind.statement {
+            let message = match statement {
                 b"" => "unnamed prepared statement does not exist".to_owned(),
                 name => format!("prepared statement \"{}\" does not exist", String::from_utf8_lossy(name)),
             };
-            return self.refuse_in_pipeline(Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message));
+            let answer = Answer::new(sqlstate::NO_STATEMENT, Fault::Caller, message);
+            return self.refuse_in_pipeline(answer).map(|()| None);
         };
-        let parameters = parameters(&bind, &prepared)?;
+        let parameters = (given.parameters)(&prepared);
         // What was true at Parse may not be true any more.
         let judged = self.judge(Arc::clone(&prepared.judged.text)).await?;
         if self.state.skips_to_sync {
-            return Ok(());
+            return Ok(None);
         }
         let transaction = self.state.transaction;
         let ruling = self.rule(&judged, &parameters).await?;
         if self.state.skips_to_sync {
-            return self.skip_ruled(&ruling);
+            return self.skip_ruled(&ruling).map(|()| None);
         }
         let (decision, permit, judged) = match ruling {
-            Ruling::Refuse(answer) => return self.refuse_in_pipeline(answer),
+            Ruling::Refuse(answer) => return self.refuse_in_pipeline(answer).map(|()| None),
             Ruling::Allow(decision) => (decision, Permit::Policies, judged),
             Ruling::Released(released) => {
                 (released.decision, Permit::Approved(released.id, released.until), released.judged)
@@ -301,38 +337,34 @@ impl Session {
         let prepared = if Arc::ptr_eq(&judged, &prepared.judged) {
             prepared
         } else {
-            let moved = self.keeps_old_plan(bind.statement, &prepared.judged, &judged);
+            let moved = self.keeps_old_plan(statement, &prepared.judged, &judged);
             let columns = Mutex::new(if moved { None } else { prepared.columns.lock().clone() });
             let parameter_types = prepared.parameter_types.clone();
             let prepared = Arc::new(Prepared { judged, parameter_types, columns });
             if moved {
-                self.parse_again(bind.statement, &prepared)?;
+                self.parse_again(statement, &prepared)?;
             }
             prepared
         };
-        let portal = Portal {
+        let bound = Arc::new(Portal {
             prepared,
             parameters,
-            formats: Some(ResultFormats(formats(bind.result_formats))),
+            unread: given.unread,
+            formats: given.formats,
             decision,
             transaction,
             permit: Mutex::new(permit),
             filter: Mutex::new(None),
             round: self.owed.rounds(),
-        };
-        let portal = Arc::new(portal);
-        let is_own = judged_is_own(&portal);
-        match self.portals.put(bind.portal, Arc::clone(&portal), self.owed.stretch()) {
+        });
+        let is_own = judged_is_own(&bound);
+        match self.portals.put(portal, Arc::clone(&bound), self.owed.stretch()) {
             Some(change) if is_own => {
                 let changes = Changes { portal: Some(change), ..Changes::default() };
-                self.answer_changing(encode::bind_complete, changes)
+                self.answer_changing(encode::bind_complete, changes).map(|()| None)
             }
-            Some(change) => {
-                self.state.has_bound = true;
-                self.forward(bytes, Owed::Bind(change, portal));
-                Ok(())
-            }
-            None => self.refuse_in_pipeline(too_many("portals")),
+            Some(change) => Ok(Some((change, bound))),
+            None => self.refuse_in_pipeline(too_many("portals")).map(|()| None),
         }
     }
 
@@ -409,15 +441,13 @@ impl Session {
         self.owed.push_changing(Owed::Close, changes);
     }
 
-    /// Records a decision so that the statement may leave: at once on disk if it may write.
-    pub(crate) async fn record_before_forward(
+    /// Lets a statement leave whose decision was recorded: only once that is on disk if it may write.
+    pub(crate) async fn recorded_before_forward(
         &mut self,
-        id: grille_policy::DecisionId,
+        recorded: Result<Position, Unwritable>,
         judged: &Judged,
-        parameters: &[Parameter],
-        judged_in: (&Decision, TransactionState),
     ) -> Result<(), Answer> {
-        let recorded = match self.record_decision(id, judged, parameters, judged_in, None) {
+        let recorded = match recorded {
             Ok(position) if self.path.services.is_strict || judged.may_write() => self.durable(position).await,
             Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -429,7 +459,7 @@ impl Session {
     }
 
     /// Puts a failing query in place of a refused one: the transaction fails as the server's own would.
-    fn substitute_query(&mut self, answer: Answer) -> Result<(), End> {
+    pub(crate) fn substitute_query(&mut self, answer: Answer) -> Result<(), End> {
         let statement = Some(self.statements.take(b"", self.owed.stretch()));
         let changes = Changes { statement, ..Changes::default() };
         self.ends_pipeline();
@@ -439,7 +469,7 @@ impl Session {
     }
 
     /// Puts a failing Parse of the same name in place of a refused one.
-    fn refuse_parse(&mut self, name: &[u8], answer: Answer) -> Result<(), End> {
+    pub(crate) fn refuse_parse(&mut self, name: &[u8], answer: Answer) -> Result<(), End> {
         self.state.in_pipeline = true;
         let mut changes = Changes::default();
         if name.is_empty() {
@@ -472,16 +502,16 @@ fn formats(formats: Formats<'_>) -> Vec<grille_pg_codec::Format> {
     formats.iter().collect()
 }
 
-fn parameters(bind: &frontend::Bind<'_>, prepared: &Prepared) -> Result<Arc<[Parameter]>, End> {
+fn parameters(bind: &frontend::Bind<'_>, prepared: &Prepared) -> Arc<[Parameter]> {
     if bind.values.is_empty() {
-        return Ok(no_parameters());
+        return no_parameters();
     }
     let values = bind.values.iter().enumerate().map(|(index, value)| Parameter {
         type_oid: prepared.parameter_types.get(index).copied().unwrap_or(0),
         is_binary: bind.formats.of(index) == Some(grille_pg_codec::Format::Binary),
         value: value.map(Arc::from),
     });
-    Ok(values.collect())
+    values.collect()
 }
 
 fn too_many(what: &str) -> Answer {

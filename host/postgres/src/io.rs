@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
@@ -37,6 +38,16 @@ pub(crate) enum Socket {
 impl Socket {
     pub(crate) const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Whom it is connected to.
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Plain(stream) => stream.peer_addr(),
+            Self::Tls(stream) => stream.get_ref().0.peer_addr(),
+            #[cfg(feature = "fuzzing")]
+            Self::Local(_) => Err(io::ErrorKind::NotConnected.into()),
+        }
     }
 
     /// The certificate that the other end showed, in DER.

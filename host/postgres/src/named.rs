@@ -10,7 +10,7 @@ use grille_sql::{SessionEffect, Source};
 use parking_lot::Mutex;
 
 use crate::decide::Ruling;
-use crate::operation::Judged;
+use crate::marks::Marks;
 use crate::record::no_parameters;
 use crate::replies::Owed;
 use crate::respond::Answer;
@@ -21,7 +21,7 @@ impl Session {
     /// A prepared statement by its name. One that SQL prepared is judged as its EXECUTE would be, which is judged by
     /// what was prepared.
     pub(crate) async fn prepared(&mut self, name: &[u8]) -> Result<Option<Arc<Prepared>>, End> {
-        self.settle(Judged::changes_names).await?;
+        self.settle(Marks::CHANGES_NAMES).await?;
         if let Some(prepared) = self.statements.get(name)
             && self.statements.is_sure(name, self.owed.stretch())
         {
@@ -42,7 +42,7 @@ impl Session {
 
     /// A portal by its name. A cursor that SQL declared is judged as a FETCH of all its rows.
     pub(crate) async fn portal(&mut self, name: &[u8]) -> Result<Result<Option<Arc<Portal>>, Answer>, End> {
-        self.settle(Judged::changes_names).await?;
+        self.settle(Marks::CHANGES_NAMES).await?;
         if let Some(portal) = self.portals.get(name)
             && self.portals.is_sure(name, self.owed.stretch())
         {
@@ -67,6 +67,7 @@ impl Session {
         Ok(Ok(Some(Arc::new(Portal {
             prepared: Arc::new(Prepared { judged, parameter_types: Vec::new(), columns: Mutex::new(None) }),
             parameters,
+            unread: 0,
             formats: None,
             decision,
             transaction,
@@ -109,59 +110,30 @@ impl Session {
 
     /// Waits for all answers: a failure among them puts names back that were taken away behind it.
     pub(crate) async fn settle_all(&mut self) -> Result<(), End> {
-        self.settle_owed(|owed| !matches!(owed, Owed::CopyEnd)).await
+        self.settle(Marks::ANSWERED).await
     }
 
-    /// Waits until nothing is under way that changes what a name stands for.
-    pub(crate) async fn settle_names(&mut self) -> Result<(), End> {
-        self.settle_owed(|owed| match owed {
-            Owed::Query(running) | Owed::Execute(running) => running.judged.uses_names(),
-            Owed::Parse(change, _) => change.sql_name().is_some(),
-            Owed::Bind(change, _) => change.sql_name().is_some(),
-            Owed::Close => true,
-            _ => false,
-        })
-        .await
-    }
-
-    /// Waits until nothing runs that matters so.
-    pub(crate) async fn settle(&mut self, matters: impl Fn(&Judged) -> bool) -> Result<(), End> {
-        self.settle_owed(|owed| match owed {
-            Owed::Query(running) | Owed::Execute(running) => matters(&running.judged),
-            _ => false,
-        })
-        .await
+    /// Waits until nothing with this mark is owed. A COPY that waits for its data is not waited for.
+    pub(crate) async fn settle(&mut self, mark: Marks) -> Result<(), End> {
+        self.flush_until_no(mark).await?;
+        self.not_into_copy()
     }
 
     /// Waits until a COPY FROM STDIN under way has asked for its data, or has ended: what the server takes a message for
     /// hangs on that.
     pub(crate) async fn await_copy_in(&mut self) -> Result<(), End> {
-        let copies_in = |owed: &Owed| match owed {
-            Owed::Query(running) | Owed::Execute(running) => running.judged.may_copy_in(),
-            _ => false,
-        };
-        if self.state.copies_in || !self.owed.iter().any(copies_in) {
-            return Ok(());
+        self.flush_until_no(Marks::COPY_IN).await
+    }
+
+    async fn flush_until_no(&mut self, mark: Marks) -> Result<(), End> {
+        if self.owed.count(mark) > 0 && !self.state.copies_in {
+            // Also behind a Sync: the server ignores one that it reads inside COPY data.
+            self.target.outbox.append(encode::flush);
         }
-        self.target.outbox.append(encode::flush);
-        while self.owed.iter().any(copies_in) && !self.state.copies_in {
+        while self.owed.count(mark) > 0 && !self.state.copies_in {
             self.turn(false).await?;
         }
         Ok(())
-    }
-
-    /// A COPY that waits for its data is not waited for.
-    async fn settle_owed(&mut self, matters: impl Fn(&Owed) -> bool) -> Result<(), End> {
-        let is_pending = |session: &Self| session.owed.iter().any(&matters);
-        if !is_pending(self) {
-            return Ok(());
-        }
-        // Also behind a Sync: the server ignores one that it reads inside COPY data.
-        self.target.outbox.append(encode::flush);
-        while is_pending(self) && !self.state.copies_in {
-            self.turn(false).await?;
-        }
-        self.not_into_copy()
     }
 
     /// Waits until the status of the last ReadyForQuery is the state of the transaction.

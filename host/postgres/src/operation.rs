@@ -9,6 +9,7 @@ use grille_sql::{
     RowPlan, SessionEffect, SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
 };
 
+use crate::marks::Marks;
 use crate::route::Route;
 
 /// Distinct texts that a session remembers: what a pool's clients repeat. Beyond it everything is forgotten at once,
@@ -49,6 +50,7 @@ pub(crate) struct Judged {
     pub(crate) facts: Arc<StatementFacts>,
     digest: OnceLock<Option<Digest>>,
     body: OnceLock<Option<Arc<Body>>>,
+    marks: OnceLock<Marks>,
     /// None where the text does not parse.
     pub(crate) analysis: Option<Analysis>,
     /// The view's when it was judged.
@@ -205,6 +207,7 @@ impl Judged {
             facts,
             digest: OnceLock::new(),
             body: OnceLock::new(),
+            marks: OnceLock::new(),
             analysis: None,
             generation: 0,
             guarded: None,
@@ -330,6 +333,11 @@ impl Judged {
     /// What EXECUTE or FETCH of it would run.
     pub(crate) fn body(&self) -> Option<Arc<Body>> {
         self.body.get_or_init(|| self.analysis.as_ref().and_then(Analysis::as_body)).clone()
+    }
+
+    /// What may have to be waited for where it runs.
+    pub(crate) fn marks(&self) -> Marks {
+        *self.marks.get_or_init(|| Marks::of(self))
     }
 
     pub(crate) fn session_effects(&self) -> impl Iterator<Item = &SessionEffect> {

@@ -120,7 +120,7 @@ impl PostgresPath {
             let arrival = accept(stream, listener.tls.as_ref()).await?;
             match arrival {
                 Arrival::Cancel { pid, secret, mut wire } => {
-                    if let Some(session) = self.cancel_keys.find(pid, &secret) {
+                    if let Some(session) = self.cancel_keys.find(pid, &secret, std::time::Instant::now()) {
                         self.live.order(session, Order::Cancel);
                     }
                     // The answer is a close, which under TLS has a message of its own: libpq takes any other for an attack.
@@ -365,7 +365,7 @@ fn welcome(hello: &mut Hello, upstream: &Upstream, key: &CancelKey) -> Result<()
     let written = hello.wire.outbox.put(|out| {
         encode::authentication_ok(out)?;
         for (name, value) in &upstream.parameters {
-            encode::parameter_status(out, &String::from_utf8_lossy(name), &String::from_utf8_lossy(value))?;
+            encode::parameter_status(out, name, value)?;
         }
         encode::backend_key_data(out, key.pid, &key.secret)?;
         encode::ready_for_query(out, TransactionStatus::Idle);

@@ -29,6 +29,29 @@ impl Session {
         (decision, transaction): (&Decision, TransactionState),
         request: Option<RequestId>,
     ) -> Result<Position, Unwritable> {
+        let parameters = (parameters.iter().map(recorded_parameter).collect(), parameter_types(parameters));
+        self.record_with(id, judged, parameters, (decision, transaction), request)
+    }
+
+    /// The same where the parameters were not read: so many bytes.
+    pub(crate) fn record_unread(
+        &mut self,
+        id: DecisionId,
+        judged: &Judged,
+        bytes: u64,
+        judged_in: (&Decision, TransactionState),
+    ) -> Result<Position, Unwritable> {
+        self.record_with(id, judged, (vec![RecordedParameter::Omitted(bytes)], Vec::new()), judged_in, None)
+    }
+
+    fn record_with(
+        &mut self,
+        id: DecisionId,
+        judged: &Judged,
+        (parameters, parameter_types): (Vec<RecordedParameter<'_>>, Vec<u32>),
+        (decision, transaction): (&Decision, TransactionState),
+        request: Option<RequestId>,
+    ) -> Result<Position, Unwritable> {
         let (facts, reason) = (judged.facts_digest(), self.state.reason.clone());
         if let Some(digest) = facts {
             self.log.keep_facts(digest, &judged.facts)?;
@@ -36,8 +59,8 @@ impl Session {
         self.append(&Record::Decision(DecisionRecord {
             id,
             text: Cow::Borrowed(&judged.text),
-            parameters: parameters.iter().map(recorded_parameter).collect(),
-            parameter_types: parameter_types(parameters),
+            parameters,
+            parameter_types,
             facts,
             kinds: Cow::Borrowed(&judged.facts.kinds),
             relations: Cow::Borrowed(&judged.facts.relations),

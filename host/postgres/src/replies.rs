@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::budget::Taken;
 use crate::filter::Filter;
+use crate::marks::{Counts, Marks};
 use crate::operation::Judged;
 use crate::respond::Answer;
 use crate::statements::{Change, Changes, Portal, Prepared};
@@ -115,11 +116,18 @@ impl Running {
 /// All that is owed.
 #[derive(Default)]
 pub(crate) struct Replies {
-    queue: VecDeque<(Owed, Option<Box<Changes>>)>,
+    queue: VecDeque<Entry>,
+    counts: Counts,
     /// How many ReadyForQuery were owed so far.
     rounds: u64,
     /// The same, but those count too that the server will not say after all.
     stretch: u64,
+}
+
+struct Entry {
+    owed: Owed,
+    changes: Option<Box<Changes>>,
+    marks: Marks,
 }
 
 impl Replies {
@@ -133,9 +141,17 @@ impl Replies {
     }
 
     fn put(&mut self, owed: Owed, changes: Option<Box<Changes>>) {
-        self.rounds += u64::from(owed.ends_round());
-        self.stretch += u64::from(owed.ends_round());
-        self.queue.push_back((owed, changes));
+        let marks = owed.marks();
+        self.rounds += u64::from(marks.has(Marks::ROUND));
+        self.stretch += u64::from(marks.has(Marks::ROUND));
+        self.counts.add(marks);
+        self.queue.push_back(Entry { owed, changes, marks });
+    }
+
+    fn take(&mut self) -> Option<Entry> {
+        let entry = self.queue.pop_front()?;
+        self.counts.remove(entry.marks);
+        Some(entry)
     }
 
     /// How many ReadyForQuery have been owed, those included that were said.
@@ -150,14 +166,24 @@ impl Replies {
 
     /// How many ReadyForQuery are still to come.
     pub(crate) fn rounds_left(&self) -> u64 {
-        self.iter().filter(|owed| owed.ends_round()).count() as u64
+        self.counts.of(Marks::ROUND) as u64
+    }
+
+    /// How many have a mark.
+    pub(crate) fn count(&self, mark: Marks) -> usize {
+        self.counts.of(mark)
+    }
+
+    /// Whether a question of Grille's own has a Sync of its own.
+    pub(crate) fn ends_own_question(&self) -> bool {
+        matches!(self.queue.back(), Some(Entry { owed: Owed::Own(Own::Sync), .. }))
     }
 
     pub(crate) fn front_mut(&mut self) -> Option<&mut Owed> {
-        while matches!(self.queue.front(), Some((Owed::CopyEnd, _))) {
-            self.queue.pop_front();
+        while matches!(self.queue.front(), Some(Entry { owed: Owed::CopyEnd, .. })) {
+            self.take();
         }
-        self.queue.front_mut().map(|(owed, _)| owed)
+        self.queue.front_mut().map(|entry| &mut entry.owed)
     }
 
     pub(crate) fn pop(&mut self) -> Option<Owed> {
@@ -167,7 +193,7 @@ impl Replies {
     /// The same with what the message does to names.
     pub(crate) fn pop_with_changes(&mut self) -> Option<(Owed, Option<Box<Changes>>)> {
         self.front_mut()?;
-        self.queue.pop_front()
+        self.take().map(|entry| (entry.owed, entry.changes))
     }
 
     /// The answer of Grille's own whose turn it is.
@@ -175,22 +201,18 @@ impl Replies {
         if !matches!(self.front_mut(), Some(Owed::Ours(_))) {
             return None;
         }
-        match self.queue.pop_front() {
-            Some((Owed::Ours(answer), changes)) => Some((answer, changes)),
+        match self.take() {
+            Some(Entry { owed: Owed::Ours(answer), changes, .. }) => Some((answer, changes)),
             _ => None,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.iter().all(|owed| matches!(owed, Owed::CopyEnd))
+        self.count(Marks::ANSWERED) == 0
     }
 
     pub(crate) fn is_full(&self) -> bool {
         self.queue.len() >= OWED_MAX
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Owed> {
-        self.queue.iter().map(|(owed, _)| owed)
     }
 
     /// The operation whose answer comes now.
@@ -203,33 +225,40 @@ impl Replies {
 
     /// After an error the server skips everything up to the next Sync: these get no answer. Newest first.
     pub(crate) fn skip_to_sync(&mut self) -> Vec<(Owed, Option<Box<Changes>>)> {
-        let skipped =
-            self.iter().position(|owed| matches!(owed, Owed::Sync | Owed::Own(Own::Sync))).unwrap_or(self.queue.len());
-        let skipped: Vec<_> = self.queue.drain(..skipped).rev().collect();
-        // A query among them is not answered either.
-        self.rounds -= skipped.iter().filter(|(owed, _)| owed.ends_round()).count() as u64;
+        let mut skipped = Vec::new();
+        while self.queue.front().is_some_and(|entry| !entry.marks.has(Marks::SYNC)) {
+            let Some(entry) = self.take() else { break };
+            // A query among them is not answered either.
+            self.rounds -= u64::from(entry.marks.has(Marks::ROUND));
+            skipped.push((entry.owed, entry.changes));
+        }
+        skipped.reverse();
         skipped
     }
 
     /// The target asks for COPY data: a Sync that it reads before their end is ignored. Answers whether the caller has
     /// sent that end already.
     pub(crate) fn begin_copy_in(&mut self) -> bool {
-        let end = self.iter().position(|owed| matches!(owed, Owed::CopyEnd));
-        let (mut index, mut ignored) = (0, 0);
-        self.queue.retain(|(owed, _)| {
+        let end = self.queue.iter().position(|entry| matches!(entry.owed, Owed::CopyEnd));
+        let Self { queue, counts, rounds, .. } = self;
+        let mut index = 0;
+        queue.retain(|entry| {
             let within = index > 0 && end.is_none_or(|end| index <= end);
             index += 1;
-            let drops = within && matches!(owed, Owed::Sync | Owed::CopyEnd);
-            ignored += u64::from(drops && owed.ends_round());
+            let drops = within && matches!(entry.owed, Owed::Sync | Owed::CopyEnd);
+            if drops {
+                counts.remove(entry.marks);
+                *rounds -= u64::from(entry.marks.has(Marks::ROUND));
+            }
             !drops
         });
-        self.rounds -= ignored;
         end.is_some()
     }
 
     /// Everything that was forwarded and got no complete answer.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Owed> + '_ {
-        self.queue.drain(..).map(|(owed, _)| owed)
+        self.counts = Counts::default();
+        self.queue.drain(..).map(|entry| entry.owed)
     }
 }
 
@@ -239,9 +268,24 @@ impl Owed {
         matches!(self, Self::Own(own) if !matches!(own, Own::Describe(_) | Own::ParseAgain))
     }
 
-    /// Whether ReadyForQuery is the end of its answer.
-    const fn ends_round(&self) -> bool {
-        matches!(self, Self::Query(_) | Self::RefusedQuery(_) | Self::Sync | Self::Own(Own::Sync))
+    fn marks(&self) -> Marks {
+        let names_for_sql = |change: &Change| {
+            if change.sql_name().is_some() { Marks::ANSWERED.and(Marks::USES_NAMES) } else { Marks::ANSWERED }
+        };
+        match self {
+            Self::CopyEnd => Marks::default(),
+            Self::Query(running) => running.judged.marks().and(Marks::ANSWERED).and(Marks::ROUND),
+            Self::Execute(running) => running.judged.marks().and(Marks::ANSWERED),
+            Self::RefusedQuery(_) => Marks::ANSWERED.and(Marks::ROUND),
+            Self::Sync => Marks::ANSWERED.and(Marks::ROUND).and(Marks::SYNC),
+            Self::Own(Own::Sync) => Marks::ANSWERED.and(Marks::ROUND).and(Marks::SYNC).and(Marks::OWN),
+            Self::Own(_) => Marks::ANSWERED.and(Marks::OWN),
+            Self::Parse(change, _) | Self::Bind(change, _) => names_for_sql(change),
+            Self::Close => Marks::ANSWERED.and(Marks::USES_NAMES),
+            Self::RefusedParse(_) | Self::DescribeStatement(_) | Self::DescribePortal(_) | Self::Ours(_) => {
+                Marks::ANSWERED
+            }
+        }
     }
 }
 
@@ -256,7 +300,7 @@ mod tests {
             Owed::CopyEnd => 'c',
             _ => '?',
         };
-        replies.iter().map(letter).collect()
+        replies.queue.iter().map(|entry| letter(&entry.owed)).collect()
     }
 
     /// The front stands for the COPY; Close is the simplest other message.
@@ -294,5 +338,20 @@ mod tests {
         let mut replies = replies("33S3");
         assert_eq!(replies.skip_to_sync().len(), 2);
         assert_eq!(shape(&replies), "S3");
+    }
+
+    #[test]
+    fn what_is_counted_is_what_is_there() {
+        let mut replies = replies("3S3cS3S");
+        let counts = |replies: &Replies| {
+            [Marks::ANSWERED, Marks::ROUND, Marks::SYNC, Marks::USES_NAMES].map(|mark| replies.count(mark))
+        };
+        assert_eq!(counts(&replies), [6, 3, 3, 3]);
+        assert!(replies.begin_copy_in());
+        assert_eq!((shape(&replies).as_str(), counts(&replies)), ("33S3S", [5, 2, 2, 3]));
+        replies.skip_to_sync();
+        replies.pop();
+        assert_eq!((shape(&replies).as_str(), counts(&replies)), ("3S", [2, 1, 1, 1]));
+        assert_eq!((replies.drain().count(), replies.is_empty()), (2, true));
     }
 }

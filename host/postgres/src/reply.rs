@@ -3,37 +3,35 @@
 use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
-use grille_pg_codec::backend::{CommandTag, DataRow, Message, OwnedField, RowDescription, TransactionStatus, field};
+use grille_pg_codec::backend::{
+    CommandTag, DataRow, Message, OwnedField, Report, RowDescription, TransactionStatus, field,
+};
 use grille_pg_codec::{encode, frame, tag::backend as tag};
 use grille_policy::{Fault, TransactionState};
 use grille_sql::{RowPlan, SessionEffect, StatementInfo};
 
 use crate::catalog::text_row;
 use crate::copy::CopyOut;
-use crate::filter::ROW_BYTES_MAX;
+use crate::large::REPLY_BYTES_MAX;
+use crate::marks::Marks;
 use crate::replies::{Owed, Own};
 use crate::respond::{Answer, sqlstate};
 use crate::sanitise::sanitised;
 use crate::session::{End, Session};
 use crate::statements::{Change, Changes, Fate, Portal, ResultFormats};
 
-/// Messages other than rows and COPY data: descriptions of 1,600 columns, errors with long texts.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
-
 impl Session {
     /// Deals with everything that the target sent.
     pub(crate) async fn on_target(&mut self) -> Result<(), End> {
         loop {
-            if self.pass_run()? {
+            if self.drop_run() || self.pass_run()? {
                 continue;
             }
             let head = frame::head(&self.target.inbox).map_err(|_| End::misbehaved("an impossible length"))?;
             let Some(head) = head else { break };
-            let max =
-                if matches!(head.tag, tag::DATA_ROW | tag::COPY_DATA) { ROW_BYTES_MAX } else { MESSAGE_BYTES_MAX };
-            if head.len > max {
-                let message = format!("a message of {} bytes cannot be treated, the limit is {max} bytes", head.len);
-                return Err(End::fatal("limit", Answer::new(sqlstate::LIMIT, Fault::Target, message)));
+            if head.len > REPLY_BYTES_MAX {
+                self.on_large_reply(head)?;
+                continue;
             }
             if self.target.inbox.len() < head.len {
                 break;
@@ -78,12 +76,7 @@ impl Session {
                 let dropped = self.view.protection.as_ref().is_some_and(|protection| !protection.notify);
                 if dropped { Ok(()) } else { self.tell(&message) }
             }
-            tag::PARAMETER_STATUS => {
-                if let Some(encoding) = body.strip_prefix(b"client_encoding\0") {
-                    self.view.is_utf8 = matches!(encoding, b"UTF8\0" | b"SQL_ASCII\0");
-                }
-                self.tell(&message)
-            }
+            tag::PARAMETER_STATUS => self.on_parameter(&message),
             tag::COPY_OUT_RESPONSE => self.on_copy_out(message),
             tag::COPY_IN_RESPONSE if !self.owed.running().is_some_and(|running| running.judged.may_copy_in()) => {
                 Err(End::misbehaved("a request for COPY data that no COPY made"))
@@ -95,7 +88,7 @@ impl Session {
             tag::COPY_IN_RESPONSE => {
                 let is_extended = matches!(self.owed.front_mut(), Some(Owed::Execute(_)));
                 self.state.copies_in = !self.owed.begin_copy_in();
-                self.state.in_pipeline |= is_extended && !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));
+                self.state.in_pipeline |= is_extended && self.owed.count(Marks::SYNC) == 0;
                 self.pass(&message)
             }
             tag::COPY_DATA => self.on_copy_data(&message),
@@ -263,6 +256,7 @@ impl Session {
         }
         self.results += 1;
         if let Some(running) = self.owed.running() {
+            self.state.has_touched_protected |= running.judged.touches_protected();
             running.end_statement(counted);
         }
         if is_query {
@@ -314,7 +308,6 @@ impl Session {
             return Err(End::misbehaved("a malformed error"));
         };
         let sqlstate = String::from_utf8_lossy(report.sqlstate().unwrap_or_default()).into_owned();
-        let own_message = report.get(field::MESSAGE).map(|text| String::from_utf8_lossy(text).into_owned());
         self.state.copies_in = false;
         self.state.copy_out = None;
         self.state.target_said_why |= report.ends_session();
@@ -340,7 +333,7 @@ impl Session {
             }
             // What cannot be described cannot be executed: the caller reads why.
             Some(Owed::Own(Own::Describe(_) | Own::ParseAgain)) => {}
-            Some(Owed::Own(_)) => self.own_error = own_message,
+            Some(Owed::Own(_)) => answer = self.own_question_failed(&report),
             _ => {}
         }
         match answer {
@@ -359,8 +352,25 @@ impl Session {
         self.skip_after_error(&sqlstate)
     }
 
+    /// A question of Grille's own ran into a limit of the caller's, or was cancelled. Within a pipeline that fails it, and
+    /// what the caller reads in the place of the answer to its own message is returned; else that message is refused.
+    fn own_question_failed(&mut self, report: &Report<'_>) -> Option<Answer> {
+        let text = |code| report.get(code).map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+        tracing::info!(session = %self.facts.id, "a question of Grille's own failed: {}", text(field::MESSAGE));
+        let code = [sqlstate::CANCELED, sqlstate::LOCKED].into_iter().find(|code| *code == text(field::SQLSTATE));
+        let answer = Answer::new(code.unwrap_or("XX000"), Fault::Target, text(field::MESSAGE))
+            .with_detail("Grille asked the server for names and settings that the statement hangs on.");
+        let is_alone = self.owed.ends_own_question();
+        if !is_alone {
+            return Some(answer);
+        }
+        self.own_failure = Some(answer);
+        None
+    }
+
     /// The server skips everything up to the next Sync; what was put down for it is taken back.
     fn skip_after_error(&mut self, sqlstate: &str) -> Result<(), End> {
+        let is_own = matches!(self.owed.front_mut(), Some(Owed::Own(_)));
         match self.owed.pop_with_changes() {
             Some((Owed::Parse(change, _), _)) => drop(self.statements.settle(&change, Fate::Refused)),
             Some((Owed::Bind(change, _), _)) => self.settle_portal(&change, Fate::Refused)?,
@@ -388,7 +398,9 @@ impl Session {
             self.record_outcome(&running)?;
         }
         // Without a Sync on its way the server skips what the caller still sends, so it is not even forwarded.
-        self.state.skips_to_sync |= !self.owed.iter().any(|owed| matches!(owed, Owed::Sync));
+        // The Sync of a question of Grille's own is none of the caller's: what failed before it has failed for all.
+        let foreign = usize::from(!is_own && self.owed.ends_own_question());
+        self.state.skips_to_sync |= self.owed.count(Marks::SYNC) == foreign;
         Ok(())
     }
 
@@ -446,6 +458,16 @@ impl Session {
         Ok(())
     }
 
+    /// The server tells settings just before ReadyForQuery. What runs inside it may have put a value of a row into one.
+    fn on_parameter(&mut self, message: &BytesMut) -> Result<(), End> {
+        let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
+        if let Some(encoding) = body.strip_prefix(b"client_encoding\0") {
+            self.view.is_utf8 = matches!(encoding, b"UTF8\0" | b"SQL_ASCII\0");
+        }
+        let may_hold_value = self.view.is_masked() && (self.state.has_touched_protected || self.may_quote_protected());
+        if may_hold_value && !has_fixed_words(body) { Ok(()) } else { self.tell(message) }
+    }
+
     fn on_ready(&mut self, message: BytesMut) -> Result<(), End> {
         let body = message.get(frame::HEADER_BYTES..).unwrap_or_default();
         let status = TransactionStatus::from_body(body).map_err(|_| End::misbehaved("an unknown status"))?;
@@ -454,7 +476,7 @@ impl Session {
             TransactionStatus::Open => TransactionState::Open,
             TransactionStatus::Failed => TransactionState::Failed,
         };
-        self.state.copies_in = false;
+        (self.state.copies_in, self.state.has_touched_protected) = (false, false);
         let Some((owed, changes)) = self.owed.pop_with_changes() else {
             return Err(End::misbehaved("ready although nothing is owed"));
         };
@@ -577,6 +599,23 @@ impl Session {
         }
         self.pass(&message)
     }
+}
+
+/// Whether a ParameterStatus is of a setting that takes the server's own words alone.
+fn has_fixed_words(body: &[u8]) -> bool {
+    const NAMES: [&[u8]; 10] = [
+        b"DateStyle",
+        b"IntervalStyle",
+        b"client_encoding",
+        b"default_transaction_read_only",
+        b"in_hot_standby",
+        b"integer_datetimes",
+        b"is_superuser",
+        b"server_encoding",
+        b"server_version",
+        b"standard_conforming_strings",
+    ];
+    body.split(|&byte| byte == 0).next().is_some_and(|name| NAMES.contains(&name))
 }
 
 fn ends_earlier_work(statement: &StatementInfo) -> bool {

@@ -21,6 +21,8 @@ pub(crate) mod sqlstate {
     pub(crate) const REFUSED: &str = "42501";
     /// A hold ran out or was cancelled.
     pub(crate) const CANCELED: &str = "57014";
+    /// A lock that was not to be had in time.
+    pub(crate) const LOCKED: &str = "55P03";
     /// A bad token.
     pub(crate) const BAD_TOKEN: &str = "28P01";
     /// No role, or no way in.
@@ -100,6 +102,11 @@ impl Answer {
     pub(crate) fn ran_out() -> Self {
         let message = "the approval ran out, or the policies changed, before it was executed; ask again";
         Self::new(sqlstate::REFUSED, Fault::Policy, message)
+    }
+
+    pub(crate) fn function_call() -> Self {
+        let message = "function calls by OID bypass every statement and are refused; call the function in a SELECT";
+        Self::new(sqlstate::UNSUPPORTED, Fault::Caller, message)
     }
 
     pub(crate) fn malformed(what: impl Into<String>) -> Self {

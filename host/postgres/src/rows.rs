@@ -9,7 +9,7 @@ use grille_policy::{Batch, Fault, TransactionState, Verdict};
 
 use crate::budget::Left;
 use crate::filter::{BadRow, Filter};
-use crate::operation::Judged;
+use crate::marks::Marks;
 use crate::replies::Owed;
 use crate::respond::{Answer, sqlstate};
 use crate::session::{End, Session};
@@ -276,8 +276,7 @@ impl Session {
         {
             running.cut = Some(answer);
             // A cancel must not hit what runs behind it; the rest of the result is read and dropped then.
-            let is_operation = |owed: &&Owed| matches!(owed, Owed::Query(_) | Owed::Execute(_));
-            if self.owed.iter().filter(is_operation).count() == 1 {
+            if self.owed.count(Marks::OPERATION) == 1 {
                 self.cancel_upstream();
             }
         }
@@ -288,9 +287,9 @@ impl Session {
     /// waited for; else what was only read may as well be committed.
     pub(crate) async fn end_cut_pipeline(&mut self) -> Result<(), End> {
         if self.state.has_written && self.budget.is_some() {
-            self.settle(Judged::may_return_rows).await?;
+            self.settle(Marks::RETURNS_ROWS).await?;
         } else if self.state.has_written && self.view.is_masked() {
-            self.settle(Judged::has_treatments).await?;
+            self.settle(Marks::TREATED).await?;
         }
         if self.state.swallows_to_sync && self.owed.rounds_left() == 0 {
             self.refuse_in_pipeline(Answer::skipped())?;

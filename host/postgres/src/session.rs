@@ -22,6 +22,7 @@ use crate::cancel::CancelKey;
 use crate::catalog::TextRow;
 use crate::io::{Broken, Event, Wire, step};
 use crate::live::{Order, Presence};
+use crate::marks::Marks;
 use crate::operation::View;
 use crate::path::{Opened, PostgresPath};
 use crate::replies::{Owed, Own, Replies};
@@ -64,7 +65,8 @@ pub(crate) struct Session {
     pub(crate) shut: Option<grille_policy::Finding>,
     /// Answers to Grille's own question, while one is asked.
     pub(crate) own_rows: Vec<TextRow>,
-    pub(crate) own_error: Option<String>,
+    /// Why the last one failed, until the message that it was asked for is refused with it.
+    pub(crate) own_failure: Option<Answer>,
     /// Treated rows on their way to the caller's outbox.
     pub(crate) rows_out: BytesMut,
     pub(crate) scratch: Vec<u8>,
@@ -91,12 +93,18 @@ pub(crate) struct State {
     pub(crate) has_executed: bool,
     /// Something that may write was executed since the last Sync.
     pub(crate) has_written: bool,
+    /// Something that can reach protected columns was done since the last ReadyForQuery.
+    pub(crate) has_touched_protected: bool,
     /// A message was refused: the rest up to Sync is dropped, as the server would.
     pub(crate) skips_to_sync: bool,
     /// Bytes of a frame that still pass from the caller without being looked at.
     pub(crate) passing_up: usize,
-    /// The same from the target.
+    /// Bytes of a refused frame of the caller that are still to come and go no further.
+    pub(crate) dropping_up: usize,
+    /// Bytes of a frame that still pass from the target.
     pub(crate) passing_down: usize,
+    /// Bytes of a frame of the target that are still to come and that nobody gets.
+    pub(crate) dropping_down: usize,
     /// The caller sends COPY data.
     pub(crate) copies_in: bool,
     /// The target sends COPY data that must be treated.
@@ -125,9 +133,12 @@ impl Default for State {
             has_bound: false,
             has_executed: false,
             has_written: false,
+            has_touched_protected: false,
             skips_to_sync: false,
             passing_up: 0,
+            dropping_up: 0,
             passing_down: 0,
+            dropping_down: 0,
             copies_in: false,
             copy_out: None,
             decisions: 0,
@@ -244,7 +255,7 @@ impl Session {
             is_unrecorded: false,
             shut: None,
             own_rows: Vec::new(),
-            own_error: None,
+            own_failure: None,
             rows_out: BytesMut::new(),
             scratch: Vec::new(),
             cancelling: None,
@@ -423,8 +434,8 @@ impl Session {
 
     /// A cancel that is under way must not hit the statement that comes now.
     pub(crate) async fn await_cancel(&mut self) {
-        if let Some(task) = self.cancelling.take()
-            && self.owed.is_empty()
+        if self.owed.is_empty()
+            && let Some(task) = self.cancelling.take()
             && let Err(error) = task.await
         {
             tracing::debug!(%error, "cancel task ended early");
@@ -433,6 +444,9 @@ impl Session {
 
     /// Asks the target something on the session's own connection, so that its uncommitted work is seen. The caller's
     /// pipeline and transaction are as before.
+    ///
+    /// It runs under the caller's own limits and cancels, so it may fail as any statement of the caller may: then there
+    /// are no rows, and the message that it was asked for fails by [`Self::own_failure`], or has failed already.
     pub(crate) async fn ask(&mut self, sql: &str) -> Result<Vec<TextRow>, End> {
         // A Sync in the caller's pipeline would end its portals and commit what it has executed; without one the server
         // takes what comes next for a part of ours, and refuses what must stand alone.
@@ -448,15 +462,8 @@ impl Session {
             self.owed.push(Owed::Own(own));
         }
         self.own_rows.clear();
-        self.own_error = None;
         self.finish_own(ends_with_sync).await?;
-        match self.own_error.take() {
-            None => Ok(std::mem::take(&mut self.own_rows)),
-            Some(error) => {
-                let message = format!("a question of Grille's own failed on the target: {error}");
-                Err(End::fatal("target", Answer::new("XX000", grille_policy::Fault::Target, message)))
-            }
-        }
+        Ok(std::mem::take(&mut self.own_rows))
     }
 
     /// Ends Grille's own messages with Sync or Flush, and waits until all of them are answered.
@@ -467,8 +474,14 @@ impl Session {
         } else {
             self.target.outbox.append(encode::flush);
         }
-        let deadline = Instant::now() + QUESTION_PATIENCE;
-        while self.owed.iter().any(|owed| matches!(owed, Owed::Own(_))) {
+        let mut deadline = None;
+        while self.owed.count(Marks::OWN) > 0 {
+            if !matches!(self.owed.front_mut(), Some(Owed::Own(_))) {
+                // What the caller asked for before it may take as long as it likes.
+                self.turn(false).await?;
+                continue;
+            }
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + QUESTION_PATIENCE);
             let turn = tokio::time::timeout_at(deadline, self.turn(false)).await;
             turn.map_err(|_| End::misbehaved("no answer to a question of Grille's own"))??;
         }

@@ -35,6 +35,8 @@ pub(crate) struct Prepared {
 pub(crate) struct Portal {
     pub(crate) prepared: Arc<Prepared>,
     pub(crate) parameters: Arc<[Parameter]>,
+    /// How long the Bind was whose parameters nobody looked into; then there are none here.
+    pub(crate) unread: u64,
     /// None for a cursor of SQL, which has those that the server describes.
     pub(crate) formats: Option<ResultFormats>,
     /// What was decided when it was bound.

@@ -4,6 +4,7 @@ mod binding;
 mod login;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -33,7 +34,10 @@ pub(crate) struct Upstream {
 /// What it takes to cancel what runs on an upstream connection.
 #[derive(Clone)]
 pub(crate) struct CancelAddress {
+    /// As configured: TLS checks the certificate by it.
     address: String,
+    /// The server itself: a name may stand for several, or for another one by now.
+    server: SocketAddr,
     pub(crate) pid: i32,
     key: Vec<u8>,
 }
@@ -42,7 +46,7 @@ pub(crate) struct CancelAddress {
 impl CancelAddress {
     /// What reaches nobody.
     pub(crate) fn nowhere() -> Self {
-        Self { address: "127.0.0.1:1".into(), pid: 0, key: Vec::new() }
+        Self { address: String::new(), server: ([127, 0, 0, 1], 1).into(), pid: 0, key: Vec::new() }
     }
 }
 
@@ -108,7 +112,7 @@ async fn connect_to(
     login: &Login,
     parameters: &[(String, String)],
 ) -> Result<Upstream, LoginError> {
-    let socket = open(target, address).await?;
+    let socket = open(target, address, address).await?;
     let mut conversation = Conversation::new(target, address, socket);
     let mut startup: Vec<(&str, &str)> = vec![("user", &login.user), ("database", &target.database)];
     startup.extend(parameters.iter().map(|(name, value)| (name.as_str(), value.as_str())));
@@ -117,10 +121,10 @@ async fn connect_to(
     conversation.await_ready().await
 }
 
-/// TCP, and TLS where the target's configuration says so.
-async fn open(target: &Target, address: &str) -> Result<Socket, LoginError> {
+/// TCP to `server`, and TLS by the name in `address` where the target's configuration says so.
+async fn open(target: &Target, address: &str, server: &str) -> Result<Socket, LoginError> {
     let broke = |source| unreachable(target, address, source);
-    let mut stream = dial(address, PATIENCE).await.map_err(broke)?;
+    let mut stream = dial(server, PATIENCE).await.map_err(broke)?;
     if target.tls.mode() == ClientTlsMode::Disable {
         return Ok(Socket::Plain(stream));
     }
@@ -157,7 +161,7 @@ fn is_loopback(address: &str) -> bool {
 /// Asks the target to stop what runs on a connection, and waits until it has taken notice: the answer is a close.
 pub(crate) async fn cancel(target: &Target, cancel: &CancelAddress) -> io::Result<()> {
     let attempt = async {
-        let socket = open(target, &cancel.address).await.map_err(io::Error::other)?;
+        let socket = open(target, &cancel.address, &cancel.server.to_string()).await.map_err(io::Error::other)?;
         let mut wire = Wire::new(socket);
         wire.outbox.put(|out| encode::cancel_request(out, cancel.pid, &cancel.key)).map_err(io::Error::other)?;
         wire.flush().await?;

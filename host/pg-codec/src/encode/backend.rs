@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use pgwire::messages::{
     response::{ErrorResponse, NoticeResponse},
-    startup::{Authentication, ParameterStatus},
+    startup::Authentication,
 };
 
 use super::{EncodeError, bare, count, cstr, message, pgwire};
@@ -42,11 +42,18 @@ pub fn authentication_sasl_final(out: &mut BytesMut, data: &[u8]) -> Result<(), 
     pgwire(out, &Authentication::SASLFinal(Bytes::copy_from_slice(data)))
 }
 
-pub fn parameter_status(out: &mut BytesMut, name: &str, value: &str) -> Result<(), EncodeError> {
-    if name.contains('\0') || value.contains('\0') {
-        return Err(EncodeError::ZeroByte { field: "a parameter" });
+/// More is no value of a setting.
+const PARAMETER_BYTES_MAX: usize = 16 << 10;
+
+/// Both in the encoding that they came in.
+pub fn parameter_status(out: &mut BytesMut, name: &[u8], value: &[u8]) -> Result<(), EncodeError> {
+    if value.len() > PARAMETER_BYTES_MAX {
+        return Err(EncodeError::TooLong { field: "a parameter" });
     }
-    pgwire(out, &ParameterStatus::new(name.to_owned(), value.to_owned()))
+    message(out, tag::PARAMETER_STATUS, |out| {
+        cstr(out, name, "a parameter")?;
+        cstr(out, value, "a parameter")
+    })
 }
 
 /// 4 bytes of key up to protocol 3.0, up to 256 since 3.2.

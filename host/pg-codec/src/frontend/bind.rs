@@ -13,6 +13,12 @@ pub struct Bind<'a> {
 }
 
 impl<'a> Bind<'a> {
+    /// The names of portal and statement, which a body begins with; the rest need not have come.
+    pub fn names(front: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), Malformed> {
+        let mut reader = Reader::new("Bind", front);
+        Ok((reader.cstr("the portal's name")?, reader.cstr("the statement's name")?))
+    }
+
     /// Checks every length, so that [`Values::iter`] has nothing left to refuse.
     pub fn from_body(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new("Bind", body);

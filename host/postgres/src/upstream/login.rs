@@ -176,7 +176,9 @@ impl<'a> Conversation<'a> {
                 Message::BackendKeyData(BackendKeyData { pid, key: secret }) => key = Some((pid, secret.to_vec())),
                 Message::ReadyForQuery(_) => {
                     let (pid, key) = key.unwrap_or_default();
-                    let cancel = CancelAddress { address: self.address.to_owned(), pid, key };
+                    let server = self.wire.socket.peer_addr();
+                    let server = server.map_err(|source| unreachable(self.target, self.address, source))?;
+                    let cancel = CancelAddress { address: self.address.to_owned(), server, pid, key };
                     return Ok(Upstream { wire: self.wire, parameters, cancel });
                 }
                 Message::Notice(_) => {}
