@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use grille_pg_codec::startup::Version;
 use grille_policy::SessionId;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 /// The keys of the open sessions.
 #[derive(Debug, Default)]

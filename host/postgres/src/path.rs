@@ -120,7 +120,7 @@ impl PostgresPath {
             let arrival = accept(stream, listener.tls.as_ref()).await?;
             match arrival {
                 Arrival::Cancel { pid, secret, mut wire } => {
-                    if let Some(session) = self.cancel_keys.find(pid, &secret, std::time::Instant::now()) {
+                    if let Some(session) = self.cancel_keys.find(pid, &secret, tokio::time::Instant::now()) {
                         self.live.order(session, Order::Cancel);
                     }
                     // The answer is a close, which under TLS has a message of its own: libpq takes any other for an attack.

@@ -75,7 +75,7 @@ fn what_is_too_large_to_be_judged_is_refused_and_the_session_goes_on() {
     let mut session = world.session(MAKER);
     let replies = play(&mut session, &Script::default().query("BEGIN").query(&text).query("COMMIT"));
     assert_eq!(replies.last().unwrap().body, b"I"[..]);
-    assert_eq!(replies.iter().filter(|reply| reply.tag == b'C').next_back().unwrap().body, b"ROLLBACK\0"[..]);
+    assert_eq!(replies.iter().rfind(|reply| reply.tag == b'C').unwrap().body, b"ROLLBACK\0"[..]);
     recorded(&world);
 }
 
