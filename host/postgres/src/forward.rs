@@ -443,7 +443,7 @@ impl Session {
 
     /// Lets a statement leave whose decision was recorded: only once that is on disk if it may write.
     pub(crate) async fn recorded_before_forward(
-        &mut self,
+        &self,
         recorded: Result<Position, Unwritable>,
         judged: &Judged,
     ) -> Result<(), Answer> {
