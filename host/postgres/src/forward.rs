@@ -442,20 +442,24 @@ impl Session {
     }
 
     /// Lets a statement leave whose decision was recorded: only once that is on disk if it may write.
-    pub(crate) async fn recorded_before_forward(
+    pub(crate) fn recorded_before_forward(
         &self,
         recorded: Result<Position, Unwritable>,
         judged: &Judged,
-    ) -> Result<(), Answer> {
-        let recorded = match recorded {
-            Ok(position) if self.path.services.is_strict || judged.may_write() => self.durable(position).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
-        recorded.map_err(|error| {
-            tracing::error!(session = %self.facts.id, %error, "refusing what cannot be recorded");
-            Answer::unrecorded()
-        })
+    ) -> impl Future<Output = Result<(), Answer>> + Send + use<> {
+        let waits = self.path.services.is_strict || judged.may_write();
+        let (ledger, session) = (self.path.services.ledger.clone(), self.facts.id);
+        async move {
+            let recorded = match recorded {
+                Ok(position) if waits => ledger.durable(position).await,
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            };
+            recorded.map_err(|error| {
+                tracing::error!(%session, %error, "refusing what cannot be recorded");
+                Answer::unrecorded()
+            })
+        }
     }
 
     /// Puts a failing query in place of a refused one: the transaction fails as the server's own would.
