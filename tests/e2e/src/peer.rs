@@ -2,11 +2,13 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use grille_test_support::python;
+use grille_demo::Card;
+use grille_test_support::{Gateway, free_address, python};
 
 use crate::{Demo, NEW_KEY, unexpected};
 
@@ -19,25 +21,71 @@ const HOLDS: &str = "all of it holds";
 /// The script ended early, or the gateway warned of something.
 pub fn works(script: &str, words: &[&str]) {
     let demo = Demo::start().expect("starts");
-    if let Err(error) = run(script, words, &demo) {
+    if let Err(error) = run(script, words, &demo, &demo.card, None) {
         panic!("{error:#}\nthe gateway said:\n{}", demo.log().unwrap_or_default());
     }
     let log = demo.log().expect("a log");
     assert!(unexpected(&log, &[NEW_KEY]).is_empty(), "{log}");
 }
 
+/// The same over TLS alone: another gateway before the demo's database shows a certificate of a new authority, which the
+/// script trusts by `PGSSLROOTCERT`.
+///
+/// # Panics
+/// As [`works`].
+pub fn works_over_tls(script: &str) {
+    let demo = Demo::start().expect("starts");
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let (gateway, card) = encrypted(&demo.card, place.path()).expect("starts");
+    if let Err(error) = run(script, &[], &demo, &card, Some(&place.path().join("root.pem"))) {
+        panic!("{error:#}\nthe gateway said:\n{}", gateway.said());
+    }
+    assert!(unexpected(&gateway.said(), &[NEW_KEY]).is_empty(), "{}", gateway.said());
+}
+
+/// A gateway with the demo's configuration, but for its addresses, its ledger, and a listener that demands TLS.
+fn encrypted(demo: &Card, place: &Path) -> Result<(Gateway, Card)> {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let (cert, key) = (place.join("root.pem"), place.join("key.pem"));
+    fs::write(&cert, certified.cert.pem()).context("write the certificate")?;
+    fs::write(&key, certified.signing_key.serialize_pem()).context("write its key")?;
+    let (address, admin) = (free_address()?, free_address()?);
+    let changes = [
+        (
+            format!("address = \"{}\"\n", demo.listeners.pg),
+            format!("address = \"{address}\"\ntls = {{ cert = {cert:?}, key = {{ file = {key:?} }} }}\n"),
+        ),
+        (demo.admin.trim_start_matches("http://").to_owned(), admin.to_string()),
+        (demo.ledger.display().to_string(), place.join("ledger").display().to_string()),
+    ];
+    let mut text = fs::read_to_string(&demo.config).context("read the demo's configuration")?;
+    for (from, to) in changes {
+        ensure!(text.contains(&from), "the demo's configuration does not say {from}");
+        text = text.replace(&from, &to);
+    }
+    let mut card = demo.clone();
+    (card.config, card.log) = (place.join("grille.toml"), place.join("gateway.log"));
+    (card.listeners.pg, card.admin) = (address, format!("http://{admin}"));
+    fs::write(&card.config, text).context("write the configuration")?;
+    let gateway = Gateway::start(&card.config, &card.log, &[address])?;
+    Ok((gateway, card))
+}
+
 /// Runs a script of `tests/it/drivers` with these words and the program for its language.
 ///
-/// The script finds the gateway by `GRILLE_PORT`, `demo.json` in `GRILLE_CARD`, and a token for each account in a
-/// variable named after it.
+/// The script finds the gateway by `GRILLE_PORT`, its card in `GRILLE_CARD`, and a token for each account in a variable
+/// named after it; `root` is the authority where it is to speak TLS.
 ///
 /// # Errors
 /// The program or a library of the language is missing, or the script did not say that all of it holds.
-pub fn run(script: &str, words: &[&str], demo: &Demo) -> Result<()> {
+fn run(script: &str, words: &[&str], demo: &Demo, card: &Card, root: Option<&Path>) -> Result<()> {
     let mut command = command(script)?;
     command.args(words);
-    command.env("GRILLE_PORT", demo.card.listeners.pg.port().to_string());
-    command.env("GRILLE_CARD", serde_json::to_string(&demo.card).context("write the card")?);
+    command.env("GRILLE_PORT", card.listeners.pg.port().to_string());
+    command.env("GRILLE_CARD", serde_json::to_string(card).context("write the card")?);
+    if let Some(root) = root {
+        command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", root);
+    }
     for account in ["analyst", "dba", "reviewer"] {
         command.env(account.to_uppercase(), demo.token(account)?);
     }

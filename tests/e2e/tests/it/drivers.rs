@@ -50,6 +50,25 @@ fn pgbench_pg_dump_and_pg_restore_work_unchanged() {
     works_unchanged("tools_tour.py");
 }
 
+/// One name for each driver, so that a second server can be chosen for.
+macro_rules! over_tls {
+    ($($name:ident: $script:literal),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            peer::works_over_tls($script);
+        })*
+    };
+}
+
+over_tls! {
+    psycopg_over_tls: "psycopg_tour.py",
+    asyncpg_over_tls: "asyncpg_tour.py",
+    sqlalchemy_over_tls: "sqlalchemy_tour.py",
+    node_pg_over_tls: "node_pg.js",
+    pgjdbc_over_tls: "Jdbc.java",
+    psql_over_tls: "psql_tour.py",
+}
+
 /// A demo, and an analyst's session by tokio-postgres.
 async fn analyst() -> (Demo, Client) {
     let demo = spawn_blocking(Demo::start).await.expect("joins").expect("starts");

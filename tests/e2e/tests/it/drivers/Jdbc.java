@@ -61,9 +61,10 @@ public final class Jdbc {
         Properties settings = new Properties();
         settings.setProperty("user", account);
         settings.setProperty("password", System.getenv(account.toUpperCase()));
-        settings.setProperty("sslmode", "disable");
+        settings.setProperty("sslmode", System.getenv().getOrDefault("PGSSLMODE", "disable"));
+        settings.setProperty("sslrootcert", System.getenv().getOrDefault("PGSSLROOTCERT", ""));
         settings.setProperty(key, value);
-        return DriverManager.getConnection("jdbc:postgresql://127.0.0.1:" + System.getenv("GRILLE_PORT") + "/clinic", settings);
+        return DriverManager.getConnection("jdbc:postgresql://localhost:" + System.getenv("GRILLE_PORT") + "/clinic", settings);
     }
 
     private static void namedAfterFiveUses(Connection analyst) throws SQLException {

@@ -14,7 +14,7 @@ REFUSED = "DELETE FROM intake_drafts"
 
 async def connect(account, **more):
     return await asyncpg.connect(
-        user=account, password=peer.token(account), database=peer.DATABASE, ssl=False, **peer.DSN, **more
+        user=account, password=peer.token(account), database=peer.DATABASE, ssl=peer.SSLMODE, **peer.DSN, **more
     )
 
 
@@ -126,7 +126,7 @@ async def policy_changes_between_prepare_and_execute(analyst):
 async def pool_resets(account):
     """What asyncpg's pool says when a connection is given back: unlock, CLOSE ALL, UNLISTEN, RESET ALL."""
     async with asyncpg.create_pool(
-        user=account, password=peer.token(account), database=peer.DATABASE, ssl=False, min_size=1, max_size=1, **peer.DSN
+        user=account, password=peer.token(account), database=peer.DATABASE, ssl=peer.SSLMODE, min_size=1, max_size=1, **peer.DSN
     ) as pool:
         for number in range(3):
             async with pool.acquire() as session:
@@ -152,7 +152,7 @@ async def tour():
     await analyst.close()
     await dba.close()
     await fails(asyncpg.InvalidPasswordError, asyncpg.connect(
-        user="analyst", password="not-a-token", database=peer.DATABASE, ssl=False, **peer.DSN))
+        user="analyst", password="not-a-token", database=peer.DATABASE, ssl=peer.SSLMODE, **peer.DSN))
 
 
 asyncio.run(tour())

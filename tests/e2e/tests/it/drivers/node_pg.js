@@ -2,6 +2,7 @@
 "use strict";
 
 const assert = require("node:assert/strict");
+const { readFileSync } = require("node:fs");
 const { Client, Pool } = require("pg");
 const Cursor = require("pg-cursor");
 
@@ -11,7 +12,9 @@ const HELD = "UPDATE intake_drafts SET state = 'all'";
 
 function settings(account) {
   const password = process.env[account.toUpperCase()];
-  return { host: "127.0.0.1", port: Number(process.env.GRILLE_PORT), user: account, password, database: "clinic" };
+  const root = process.env.PGSSLROOTCERT;
+  const ssl = root ? { ca: readFileSync(root), servername: "localhost" } : false;
+  return { ssl, host: "127.0.0.1", port: Number(process.env.GRILLE_PORT), user: account, password, database: "clinic" };
 }
 
 async function connect(account) {

@@ -10,6 +10,8 @@ import time
 CARD = json.loads(os.environ["GRILLE_CARD"])
 PORT = int(os.environ["GRILLE_PORT"])
 DSN = {"host": "127.0.0.1", "port": PORT}
+# Over TLS the authority is in PGSSLROOTCERT, which libpq and asyncpg read by themselves.
+SSLMODE = os.environ.get("PGSSLMODE", "disable")
 DATABASE = "clinic"
 SSN = re.compile(r"\b\d{3}-\d{2}-\d{4}\b")
 

@@ -9,7 +9,7 @@ import peer
 import psycopg
 from peer import SSN
 
-dsn = {**peer.DSN, "dbname": peer.DATABASE, "sslmode": "disable"}
+dsn = {**peer.DSN, "dbname": peer.DATABASE, "sslmode": peer.SSLMODE}
 
 
 def connect(account):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 def engine(account, **more):
     url = URL.create("postgresql+psycopg", account, peer.token(account), "127.0.0.1", peer.PORT, peer.DATABASE)
-    return create_engine(url, connect_args={"sslmode": "disable"}, **more)
+    return create_engine(url, connect_args={"sslmode": peer.SSLMODE}, **more)
 
 
 def reflect(some):
