@@ -1,6 +1,6 @@
 //! What a new configuration protects less than the old one. It is no reason to refuse, it is a reason to say so.
 
-use grille_config::{Config, Policy};
+use grille_config::{Accepts, Config, Login, Policy, Record, Rights, Role, Target, TlsMode, Volume};
 use grille_plugin::PolicyDescription;
 use grille_policy::Mode;
 
@@ -18,7 +18,101 @@ pub(crate) fn weakening(old: &Config, new: &Config) -> Vec<String> {
             found.push(format!("policy \"{}\" lets operations pass when it fails", after.name));
         }
     }
+    for before in &old.targets {
+        if let Some(after) = new.target(&before.name) {
+            compare_targets(before, after, &mut found);
+        }
+    }
+    for before in &old.roles {
+        if let Some(after) = new.roles.iter().find(|role| role.name == before.name) {
+            compare_roles(before, after, &mut found);
+        }
+    }
+    if new.review.quorum < old.review.quorum {
+        found.push(format!("a review takes an approval by {} instead of {}", new.review.quorum, old.review.quorum));
+    }
     found
+}
+
+/// How a target is trusted, what it may ask of a login, and what is kept of its sessions.
+fn compare_targets(before: &Target, after: &Target, found: &mut Vec<String>) {
+    let name = &before.name;
+    if trust(after.tls.mode) < trust(before.tls.mode) {
+        found.push(format!("target \"{name}\" is trusted with a weaker tls"));
+    }
+    let logins = |target: &Target| -> Vec<(String, Login)> {
+        let own = target.logins.iter().map(|(role, login)| (format!(" of role \"{role}\""), login.clone()));
+        std::iter::once((String::new(), target.login.clone())).chain(own).collect()
+    };
+    for ((whose, old), (_, new)) in common(logins(before), logins(after)) {
+        let Accepts { scram, md5, clear, nothing } = new.accepts;
+        let had = old.accepts;
+        if (scram && !had.scram) || (md5 && !had.md5) || (clear && !had.clear) || (nothing && !had.nothing) {
+            found.push(format!("the login{whose} on target \"{name}\" answers more methods (require_auth)"));
+        }
+        if old.must_bind && !new.must_bind {
+            found.push(format!("the login{whose} on target \"{name}\" no longer demands channel binding"));
+        }
+    }
+    if kept(after.record) < kept(before.record) {
+        found.push(format!("less is recorded of sessions on target \"{name}\""));
+    }
+}
+
+fn common(old: Vec<(String, Login)>, new: Vec<(String, Login)>) -> Vec<((String, Login), (String, Login))> {
+    let find = |whose: &str| new.iter().find(|(other, _)| other == whose).cloned();
+    old.into_iter().filter_map(|before| find(&before.0).map(|after| (before, after))).collect()
+}
+
+const fn trust(mode: TlsMode) -> u8 {
+    match mode {
+        TlsMode::Disable => 0,
+        TlsMode::Require => 1,
+        TlsMode::VerifyFull => 2,
+    }
+}
+
+const fn kept(record: Record) -> u8 {
+    match record {
+        Record::Decisions => 0,
+        Record::Capped => 1,
+        Record::Full => 2,
+    }
+}
+
+/// What a role gives. Its `relations` are lists of patterns, which are not compared.
+fn compare_roles(before: &Role, after: &Role, found: &mut Vec<String>) {
+    let name = &before.name;
+    let rights = |role: &Role| {
+        let Rights { read, write, ddl, all } = role.rights;
+        [(read, "read"), (write, "write"), (ddl, "ddl"), (all, "*")]
+    };
+    for ((had, _), (has, what)) in rights(before).into_iter().zip(rights(after)) {
+        if has && !had {
+            found.push(format!("role \"{name}\" has the operation \"{what}\" now"));
+        }
+    }
+    if after.agents && !before.agents {
+        found.push(format!("role \"{name}\" may be used by agents now"));
+    }
+    if is_looser(before.max_session, after.max_session) {
+        found.push(format!("sessions of role \"{name}\" may last longer"));
+    }
+    let (old, new) = (&before.limits, &after.limits);
+    let volumes = [(old.operation, new.operation), (old.session, new.session), (old.hour, new.hour)];
+    let takes_more = |(old, new): &(Volume, Volume)| is_looser(old.rows, new.rows) || is_looser(old.bytes, new.bytes);
+    if is_looser(old.idle, new.idle) || volumes.iter().any(takes_more) {
+        found.push(format!("the limits of role \"{name}\" are looser"));
+    }
+}
+
+/// None is no limit.
+fn is_looser<T: Ord>(before: Option<T>, after: Option<T>) -> bool {
+    match (before, after) {
+        (None, _) => false,
+        (Some(_), None) => true,
+        (Some(before), Some(after)) => after > before,
+    }
 }
 
 fn compare(old: &Config, before: &Policy, after: &Policy, found: &mut Vec<String>) {
@@ -152,6 +246,63 @@ roles.dba = { groups = ["d"], targets = ["clinic"] }
             (phi(both), phi(&format!("{both}{strict}")), None),
         ] {
             assert_eq!(weakening(&from, &to), expected.map(str::to_owned).into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn targets_and_roles_that_protect_less_are_named() {
+        let of = |target: &str, role: &str, rest: &str| {
+            let text = format!(
+                r#"
+version = 1
+identity.corp = {{ issuer = "https://id.example.org", audience = "grille" }}
+listeners.pg = {{ protocol = "postgres", address = "127.0.0.1:6432" }}
+[targets.clinic]
+protocol = "postgres"
+address = "127.0.0.1:5432"
+database = "clinic"
+{target}
+[roles.analyst]
+groups = ["a"]
+targets = ["clinic"]
+{role}
+{rest}"#
+            );
+            grille_config::parse(&text, Path::new("grille.toml")).unwrap_or_else(|problems| panic!("{problems:?}"))
+        };
+        let login = |more: &str| format!("login = {{ user = \"app\", password = {{ env = \"P\" }}{more} }}");
+        let limits = |rows: u64| format!("limits = {{ operation = {{ rows = {rows} }} }}");
+        let target = |text: &str| of(text, "", "");
+        let role = |text: &str| of(&login(""), text, "");
+        let cases = [
+            (
+                target(&format!("{}\ntls = \"verify-full\"", login(""))),
+                target(&format!("{}\ntls = \"require\"", login(""))),
+                "target \"clinic\" is trusted with a weaker tls",
+            ),
+            (
+                target(&login("")),
+                target(&login(", require_auth = [\"scram-sha-256\", \"md5\", \"password\"]")),
+                "the login on target \"clinic\" answers more methods (require_auth)",
+            ),
+            (
+                target(&format!("{}\nrecord = \"full\"", login(""))),
+                target(&login("")),
+                "less is recorded of sessions on target \"clinic\"",
+            ),
+            (role(""), role("operations = [\"read\", \"ddl\"]"), "role \"analyst\" has the operation \"ddl\" now"),
+            (role("agents = false"), role("agents = true"), "role \"analyst\" may be used by agents now"),
+            (role("max_session = \"1h\""), role(""), "sessions of role \"analyst\" may last longer"),
+            (role(&limits(10)), role(&limits(11)), "the limits of role \"analyst\" are looser"),
+            (
+                of(&login(""), "", "[review]\nquorum = 2"),
+                of(&login(""), "", ""),
+                "a review takes an approval by 1 instead of 2",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            assert_eq!(weakening(&from, &to), [expected]);
+            assert_eq!(weakening(&to, &from), Vec::<String>::new(), "the other way it protects more");
         }
     }
 
