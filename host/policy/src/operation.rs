@@ -179,12 +179,14 @@ pub enum Usage {
     Filtered,
     /// In a join condition.
     Joined,
-    /// In GROUP BY, DISTINCT or a window's partition.
+    /// In GROUP BY, DISTINCT, a window's partition, or a set operation that compares rows.
     Grouped,
     /// In ORDER BY.
     Ordered,
     /// Assigned.
     Written,
+    /// In the target list, under something whose result or failure tells the value: a test, a choice, arithmetic, a cast.
+    Computed,
 }
 
 impl Usage {
@@ -198,6 +200,7 @@ impl Usage {
             Self::Grouped => "grouped",
             Self::Ordered => "ordered",
             Self::Written => "written",
+            Self::Computed => "computed",
         }
     }
 }

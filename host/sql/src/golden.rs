@@ -6,6 +6,56 @@
 /// The result says nothing of the argument's value.
 pub(crate) const CLEARING: &[&str] = &["count", "pg_typeof"];
 
+/// Never fail over a value, and their result is treated as the value is: nothing is learnt by calling them.
+pub(crate) const TOTAL: &[&str] = &[
+    "array_agg",
+    "avg",
+    "bool_and",
+    "bool_or",
+    "btrim",
+    "char_length",
+    "character_length",
+    "concat",
+    "concat_ws",
+    "first_value",
+    "initcap",
+    "json_agg",
+    "json_build_array",
+    "jsonb_agg",
+    "jsonb_build_array",
+    "lag",
+    "last_value",
+    "lead",
+    "left",
+    "length",
+    "lower",
+    "ltrim",
+    "max",
+    "md5",
+    "min",
+    "octet_length",
+    "replace",
+    "reverse",
+    "right",
+    "row_to_json",
+    "rtrim",
+    "string_agg",
+    "sum",
+    "to_json",
+    "to_jsonb",
+    "translate",
+    "upper",
+];
+
+/// As [`TOTAL`] in their first argument; the others may be out of range.
+pub(crate) const TOTAL_IN_FIRST: &[&str] = &["substr", "substring"];
+
+/// Operators as [`TOTAL`].
+pub(crate) const TOTAL_OPERATORS: &[&str] = &["||", "->", "->>", "#>", "#>>"];
+
+/// Types that any value can be cast to.
+pub(crate) const TOTAL_TYPES: &[&str] = &["bpchar", "name", "text", "varchar"];
+
 /// They return as many rows as their arguments say, so that counting the rows would tell a protected argument.
 pub(crate) const COUNTING: &[&str] = &["generate_series"];
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use grille_policy::{BaseColumn, ColumnName, KeyKind, RelationName};
 
 use super::{Catalog, Function, Relation, RelationKind};
+use crate::golden;
 use crate::lineage::ColumnId;
 
 /// Schemas that PostgreSQL brings along.
@@ -159,6 +160,13 @@ impl Catalog {
             Some(schema) => in_schema(schema),
             None => path.iter().find_map(|schema| in_schema(schema)),
         }
+    }
+
+    /// Whether any value can be cast to the type.
+    pub(crate) fn is_text(&self, oid: u32) -> bool {
+        self.types
+            .get(&oid)
+            .is_some_and(|known| &*known.schema == "pg_catalog" && golden::TOTAL_TYPES.contains(&&*known.name))
     }
 
     /// The relation whose rows the type holds.

@@ -21,7 +21,7 @@ pub struct Guarded {
     pub statements: Vec<RowPlan>,
     /// Whether a protected relation can be reached: error texts and notices must be sanitised.
     pub touches_protected: bool,
-    /// Protected columns in predicates, joins, orderings and groups.
+    /// Protected columns in predicates, joins, orderings, groups and tests.
     pub inference: Vec<ColumnUse>,
     /// What could not be followed, in words, where the protection lets people decide or has the answer scanned.
     pub opaque: Vec<Arc<str>>,
@@ -297,10 +297,14 @@ impl Guard<'_> {
         };
         for used in uses.iter().filter(asks) {
             if self.protection.inference == Inference::Refuse {
+                let what = match used.usage {
+                    Usage::Computed => "computed with",
+                    usage => usage.name(),
+                };
                 let message = format!(
-                    "protected column {} is {} here, which would tell its values; use it in the target list only",
+                    "protected column {} is {what} here, which would tell its values; use it in the target list only, \
+                     as it is or counted",
                     used.column,
-                    used.usage.name()
                 );
                 return Err(Refusal::new("inference", message));
             }

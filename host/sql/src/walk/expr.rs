@@ -12,6 +12,7 @@ use pg_raw_parse::{Node, raw};
 
 use super::{Columns, Walker, at_best_derived};
 use crate::analysis::Reach;
+use crate::golden;
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named, Origins};
 
@@ -28,19 +29,23 @@ impl<'a> Walker<'a> {
 
     fn inner_expression(&mut self, node: Node<'a>) -> Walk<Flow> {
         match node {
-            Node::ParamRef(parameter) => Ok(self.positional(parameter.number)),
+            Node::ParamRef(parameter) => {
+                let flow = self.positional(parameter.number);
+                self.used(&flow, self.clause);
+                Ok(flow)
+            }
             Node::A_Expr(expr) => self.operators(expr),
-            Node::BoolExpr(expr) => self.all_of(expr.args()),
+            Node::BoolExpr(expr) => self.tested(|walker| walker.all_of(expr.args())),
             Node::FuncCall(call) => self.function_call(call),
             Node::NamedArgExpr(argument) => self.expression(argument.arg()),
             Node::TypeCast(cast) => self.cast(cast),
             Node::CollateClause(clause) => Ok(at_best_derived(&self.expression(clause.arg())?)),
             Node::SubLink(link) => self.sub_link(link),
             Node::CaseExpr(case) => self.case(case),
-            Node::CoalesceExpr(expr) => self.all_of(expr.args()),
+            Node::CoalesceExpr(expr) => self.coalesce(expr.args()),
             Node::MinMaxExpr(expr) => self.all_of(expr.args()),
-            Node::NullTest(test) => Ok(at_best_derived(&self.expression(test.arg())?)),
-            Node::BooleanTest(test) => Ok(at_best_derived(&self.expression(test.arg())?)),
+            Node::NullTest(test) => self.tested(|walker| walker.expression(test.arg())),
+            Node::BooleanTest(test) => self.tested(|walker| walker.expression(test.arg())),
             Node::A_ArrayExpr(array) => self.all_of(array.elements()),
             Node::RowExpr(row) => self.row(row.args()),
             Node::A_Indirection(indirection) => self.indirection(indirection),
@@ -57,16 +62,16 @@ impl<'a> Walker<'a> {
                         parts.push(self.expression(target.val())?);
                     }
                 }
-                Ok(Flow::derived(&parts))
+                self.tested(|_| Ok(Flow::derived(&parts)))
             }
             Node::XmlSerialize(expr) => Ok(at_best_derived(&self.expression(expr.expr())?)),
             Node::JsonValueExpr(value) => self.json_value(Some(value)),
             Node::JsonArgument(argument) => self.json_value(argument.val()),
-            Node::JsonIsPredicate(predicate) => Ok(at_best_derived(&self.expression(predicate.expr())?)),
-            Node::JsonParseExpr(expr) => self.json_value(expr.expr()),
+            Node::JsonIsPredicate(predicate) => self.tested(|walker| walker.expression(predicate.expr())),
+            Node::JsonParseExpr(expr) => self.tested(|walker| walker.json_value(expr.expr())),
             Node::JsonSerializeExpr(expr) => self.json_value(expr.expr()),
             Node::JsonScalarExpr(expr) => Ok(at_best_derived(&self.expression(expr.expr())?)),
-            Node::JsonFuncExpr(expr) => self.json_function(expr),
+            Node::JsonFuncExpr(expr) => self.tested(|walker| walker.json_function(expr)),
             Node::JsonObjectConstructor(object) => {
                 let mut parts = Vec::new();
                 for pair in object.exprs() {
@@ -104,6 +109,21 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
+    /// What is computed there tells the values that it is computed of.
+    fn tested(&mut self, walk: impl FnOnce(&mut Self) -> Walk<Flow>) -> Walk<Flow> {
+        let flow = walk(self)?;
+        self.computed(&flow);
+        Ok(at_best_derived(&flow))
+    }
+
+    /// Where another value stands in for NULL, nothing is told but that; where something is computed instead, its failure
+    /// would be.
+    fn coalesce(&mut self, args: &'a NodeList) -> Walk<Flow> {
+        let is_plain =
+            args.iter().all(|node| matches!(node, Node::A_Const(_) | Node::ColumnRef(_) | Node::ParamRef(_)));
+        if is_plain { self.all_of(args) } else { self.tested(|walker| walker.all_of(args)) }
+    }
+
     fn all_of(&mut self, list: &'a NodeList) -> Walk<Flow> {
         let mut parts = Vec::with_capacity(list.len());
         self.budget.spend(list.len())?;
@@ -117,14 +137,26 @@ impl<'a> Walker<'a> {
     fn operators(&mut self, expr: &'a A_Expr) -> Walk<Flow> {
         let mut parts = Vec::new();
         let mut expr = expr;
+        let mut tells = false;
         loop {
             self.budget.spend(1)?;
             parts.extend(self.operator(expr));
-            parts.push(self.expression(expr.rexpr())?);
+            tells |= !is_total(expr);
+            let right = self.expression(expr.rexpr())?;
+            let left = match expr.lexpr() {
+                Node::A_Expr(_) => None,
+                left => Some(self.expression(left)?),
+            };
+            if tells {
+                for flow in [&right].into_iter().chain(&left) {
+                    self.computed(flow);
+                }
+            }
+            parts.push(right);
             match expr.lexpr() {
                 Node::A_Expr(left) => expr = left,
-                left => {
-                    parts.push(self.expression(left)?);
+                _ => {
+                    parts.extend(left);
                     return Ok(Flow::derived(&parts));
                 }
             }
@@ -163,11 +195,16 @@ impl<'a> Walker<'a> {
         let flow = self.expression(cast.arg())?;
         let Some(type_name) = cast.type_name() else { return Ok(at_best_derived(&flow)) };
         let target = self.type_of(type_name);
+        let keeps = target.is_some_and(|target| self.keeps_the_value(&flow, target, type_name));
+        let catalog = self.catalog;
+        if !keeps && !target.is_some_and(|target| catalog.is_text(target)) {
+            // Its failure tells what the value is not.
+            self.computed(&flow);
+        }
         if let Some(target) = target {
-            if self.keeps_the_value(&flow, target, type_name) {
+            if keeps {
                 return Ok(flow);
             }
-            let catalog = self.catalog;
             for function in catalog.cast_functions(target) {
                 if function.map(super::functions::classify) != Some(super::functions::Class::Propagating) {
                     let name = catalog.type_name(target).unwrap_or_default();
@@ -205,6 +242,11 @@ impl<'a> Walker<'a> {
         // What EXISTS selects is never looked at.
         let projecting = if link.sub_link_type == Kind::EXISTS_SUBLINK { None } else { self.clause };
         let columns = self.query(link.subselect(), projecting)?;
+        if matches!(link.sub_link_type, Kind::ANY_SUBLINK | Kind::ALL_SUBLINK) {
+            let row = self.whole_row(&columns);
+            self.computed(&test);
+            self.computed(&row);
+        }
         match link.sub_link_type {
             Kind::EXISTS_SUBLINK => Ok(Flow::computed()),
             Kind::EXPR_SUBLINK | Kind::ARRAY_SUBLINK | Kind::ANY_SUBLINK | Kind::ALL_SUBLINK => {
@@ -219,10 +261,10 @@ impl<'a> Walker<'a> {
 
     /// A CASE tells what its conditions depend on.
     fn case(&mut self, case: &'a CaseExpr) -> Walk<Flow> {
-        let mut parts = vec![self.expression(case.arg())?, self.expression(case.defresult())?];
+        let mut parts = vec![self.tested(|walker| walker.expression(case.arg()))?, self.expression(case.defresult())?];
         for node in case.args() {
             if let Node::CaseWhen(when) = node {
-                parts.push(self.expression(when.expr())?);
+                parts.push(self.tested(|walker| walker.expression(when.expr()))?);
                 parts.push(self.expression(when.result())?);
             }
         }
@@ -266,6 +308,8 @@ impl<'a> Walker<'a> {
             match step {
                 Node::A_Indices(indices) => {
                     let (low, high) = (self.expression(indices.lidx())?, self.expression(indices.uidx())?);
+                    self.computed(&low);
+                    self.computed(&high);
                     parts = vec![Flow::derived(parts.iter().chain([&low, &high]))];
                 }
                 Node::String(name) => {
@@ -369,6 +413,12 @@ impl<'a> Walker<'a> {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an operator's result is treated as its operands are and nothing else tells them.
+fn is_total(expr: &A_Expr) -> bool {
+    let name = expr.name().iter().filter_map(Node::as_str).next_back();
+    expr.kind == raw::A_Expr_Kind::AEXPR_OP && name.is_some_and(|name| golden::TOTAL_OPERATORS.contains(&name))
 }
 
 /// Whether it stands for several columns in a list: `p.*` or `(row).*`.

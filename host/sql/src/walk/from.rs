@@ -254,6 +254,7 @@ impl<'a> Walker<'a> {
             labels.push(column.colname().unwrap_or_default());
         }
         let flow = Flow::derived(&parts);
+        self.used(&flow, Some(Usage::Filtered));
         let columns: Vec<Named> =
             labels.into_iter().map(|name| Named { name: name.into(), flow: flow.clone() }).collect();
         Ok(Item::list(Some(alias.unwrap_or("xmltable")), columns).renamed(self, &names))
@@ -272,6 +273,7 @@ impl<'a> Walker<'a> {
         let mut labels = Vec::new();
         self.json_columns(table.columns().iter(), &mut labels, &mut parts)?;
         let flow = Flow::derived(&parts);
+        self.used(&flow, Some(Usage::Filtered));
         let columns: Vec<Named> =
             labels.into_iter().map(|name| Named { name: name.into(), flow: flow.clone() }).collect();
         Ok(Item::list(Some(alias.unwrap_or("json_table")), columns).renamed(self, &names))

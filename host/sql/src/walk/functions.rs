@@ -115,6 +115,7 @@ impl<'a> Walker<'a> {
         for sort in node.agg_order() {
             if node.agg_within_group {
                 let flow = self.in_clause(clause, |walker| walker.expression(sort.node()))?;
+                self.used(&flow, Some(Usage::Ordered));
                 call.labels.push(None);
                 call.constants.push(None);
                 call.types.push(None);
@@ -122,6 +123,9 @@ impl<'a> Walker<'a> {
             } else {
                 self.condition(sort.node(), Usage::Ordered)?;
             }
+        }
+        if node.agg_distinct {
+            self.used(&Flow::derived(&arguments), Some(Usage::Grouped));
         }
         self.condition(node.agg_filter(), Usage::Filtered)?;
         if let Some(window) = node.over() {
@@ -250,12 +254,14 @@ impl<'a> Walker<'a> {
         }
         if call.is_grammar && golden::OF_THE_GRAMMAR.contains(&name) {
             self.uses_function(&format!("pg_catalog.{name}"), true);
+            self.computed_by(name, arguments);
             return Returned::Scalar(Flow::derived(arguments));
         }
         let written = names.join(".");
         self.missing(format!("function {written}()"));
         self.uses_function(&written, false);
         let unknown = self.construct(format!("function {written}()"), Some(written.into()), Reach::Anything);
+        self.computed(&Flow::derived(arguments));
         Returned::Unknown(Flow::derived(arguments.iter().chain([&unknown])))
     }
 
@@ -270,6 +276,12 @@ impl<'a> Walker<'a> {
         let class = classify(function);
         self.uses_function(&full_name, class != Class::Opaque);
         let derived = Flow::derived(arguments);
+        match class {
+            // What a body does with its arguments is seen there.
+            Class::Clearing | Class::Expand => {}
+            Class::Propagating if &*function.schema == "pg_catalog" => self.computed_by(&function.name, arguments),
+            _ => self.computed(&derived),
+        }
         let flow = match class {
             Class::Propagating => {
                 if golden::COUNTING.contains(&&*function.name) {
@@ -347,7 +359,18 @@ impl<'a> Walker<'a> {
         let sized = arguments.iter().zip(&call.sized).filter(|(_, is_sized)| **is_sized).map(|(flow, _)| flow);
         let sized = Flow::derived(sized);
         self.sink("the number of rows", &Flow::constant(), &sized);
-        self.used(&sized, Some(Usage::Filtered));
+        // A pattern that a stored value has to match says as much as a condition would.
+        self.used(&Flow::derived(arguments), Some(Usage::Filtered));
+    }
+
+    /// What a function of the server tells of its arguments beyond its result.
+    fn computed_by(&mut self, name: &str, arguments: &[Flow]) {
+        let told = match arguments {
+            _ if golden::TOTAL.contains(&name) => return,
+            [_, rest @ ..] if golden::TOTAL_IN_FIRST.contains(&name) => rest,
+            all => all,
+        };
+        self.computed(&Flow::derived(told));
     }
 
     /// Whether a value is known to be neither a row nor an array of rows nor a text search vector.

@@ -224,6 +224,13 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Notes that something is computed of a value that tells it: in a clause it counts for that clause anyway.
+    fn computed(&mut self, flow: &Flow) {
+        if matches!(self.clause, None | Some(Usage::Projected)) {
+            self.used(flow, Some(Usage::Computed));
+        }
+    }
+
     fn sink(&mut self, place: impl Into<Arc<str>>, target: &Flow, value: &Flow) {
         if value.origins.as_slice().is_empty() && value.constructs.is_empty() {
             return;

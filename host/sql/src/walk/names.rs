@@ -70,7 +70,10 @@ impl<'a> Walker<'a> {
                 flow.map(Meaning::Column).or_else(|| {
                     // `function.argument` inside that function.
                     let is_own = self.active.iter().any(|active| match active {
-                        super::Active::Function(own) => own.rsplit('.').next() == Some(qualifier),
+                        super::Active::Function(own) => {
+                            let name = own.rsplit('.').next().and_then(|name| name.split('/').next());
+                            name == Some(qualifier)
+                        }
                         super::Active::View(_) => false,
                     });
                     if is_own { self.argument(name).map(Meaning::Column) } else { None }

@@ -99,21 +99,28 @@ impl<'a> Walker<'a> {
     fn set_operation(&mut self, select: &'a SelectStmt, projecting: Option<Usage>) -> Walk<Columns> {
         let mut arms = Vec::new();
         let mut node = select;
+        // All but UNION ALL tell which rows of their arms are equal.
+        let mut compares = false;
         loop {
-            arms.extend(node.rarg());
+            compares |= node.op != raw::SetOperation::SETOP_UNION || !node.all;
+            arms.extend(node.rarg().map(|arm| (arm, compares)));
             let Some(left) = node.larg() else { break };
             let is_bare = left.with_clause().is_none() && left.sort_clause().is_empty();
             let is_unlimited = matches!((left.limit_count(), left.limit_offset()), (Node::None, Node::None));
             if left.op != raw::SetOperation::SETOP_NONE && is_bare && is_unlimited {
                 node = left;
             } else {
-                arms.push(left);
+                arms.push((left, compares));
                 break;
             }
         }
         let mut joined: Option<Columns> = None;
-        for arm in arms.into_iter().rev() {
+        for (arm, compares) in arms.into_iter().rev() {
             let columns = self.deeper(|walker| walker.select(arm, projecting))?;
+            if compares {
+                let row = self.whole_row(&columns);
+                self.used(&row, Some(Usage::Grouped));
+            }
             joined = Some(match joined {
                 Some(left) => self.either(&left, &columns),
                 None => columns,

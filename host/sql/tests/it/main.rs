@@ -1,5 +1,6 @@
 //! The room against a real server: its catalog questions, and what it says of statements beside what the server says.
 
+mod inference;
 mod introspection;
 mod limits;
 mod lineage;
@@ -81,6 +82,7 @@ async fn all_against_one_server() {
     failures.extend(upkeep::check(&world).await);
     failures.extend(lineage::check(&world).await);
     failures.extend(protection::check(&world));
+    failures.extend(inference::check(&world));
     failures.extend(introspection::check(&world, &server).await);
     failures.extend(limits::check(&world));
     failures.extend(mutation::check(&world));

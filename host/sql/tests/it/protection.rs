@@ -1,6 +1,6 @@
 //! What a masked session gets: `ssn` is cut, the patients' `name` becomes a token, `phone` NULL.
 
-use grille_policy::{Inference, Opaque, Protection, Writes};
+use grille_policy::{Opaque, Protection, Writes};
 use grille_sql::{Guarded, Refusal, RowPlan};
 
 use crate::World;
@@ -256,28 +256,8 @@ pub(crate) fn check(world: &World) -> Vec<String> {
 /// What the settings of a policy change.
 fn settings(world: &World) -> Vec<String> {
     let mut failures = Vec::new();
-    let strict = Protection { inference: Inference::Refuse, ..Protection::default() };
     let loose = Protection { opaque: Opaque::Scan, writes: Writes::Allow, notify: true, ..Protection::default() };
     for (text, protection, expected) in [
-        ("SELECT ssn FROM patients WHERE zip = '1'", &strict, "partial(4)"),
-        ("SELECT id FROM patients WHERE ssn = '1'", &strict, "refused inference"),
-        ("SELECT id FROM patients ORDER BY ssn", &strict, "refused inference"),
-        ("SELECT ssn FROM patients ORDER BY 1", &strict, "refused inference"),
-        ("SELECT count(*) FROM patients GROUP BY name", &strict, "refused inference"),
-        ("SELECT DISTINCT ssn FROM patients", &strict, "refused inference"),
-        ("SELECT s.id FROM staff s JOIN patients p ON p.ssn = s.room", &strict, "refused inference"),
-        ("SELECT s.id FROM staff s JOIN patients p USING (name)", &strict, "refused inference"),
-        ("SELECT id FROM patient_view WHERE social = '1'", &strict, "refused inference"),
-        ("SELECT id FROM staff WHERE room IN (SELECT ssn FROM patients)", &strict, "refused inference"),
-        ("SELECT count(*) FILTER (WHERE ssn = '1') FROM patients", &strict, "refused inference"),
-        ("DELETE FROM patients WHERE ssn = '1'", &strict, "refused inference"),
-        ("WITH c AS (SELECT ssn FROM patients WHERE ssn > 'a') SELECT 1", &strict, "refused inference"),
-        ("SELECT id FROM patients p WHERE (p).ssn = '1'", &strict, "refused inference"),
-        ("SELECT id FROM patients p WHERE p IS NOT NULL", &strict, "refused inference"),
-        ("SELECT id FROM patients p WHERE row_to_json(p)->>'ssn' = '1'", &strict, "refused inference"),
-        ("SELECT rank() OVER (ORDER BY ssn) FROM patients", &strict, "refused inference"),
-        ("SELECT zip, note FROM patients WHERE id = 1 ORDER BY zip", &strict, "keep keep"),
-        ("SELECT pid FROM pg_stat_activity WHERE query <> ''", &strict, "keep"),
         ("UPDATE patients SET ssn = 'x'", &loose, "none"),
         ("UPDATE patients SET note = ssn", &loose, "refused laundering"),
         ("LISTEN x", &loose, "none"),
@@ -289,12 +269,6 @@ fn settings(world: &World) -> Vec<String> {
         if got != expected {
             failures.push(format!("{text}\n    expected {expected}\n    got      {got}"));
         }
-    }
-    let guarded = world.protect("SELECT id FROM patients WHERE ssn = '1' ORDER BY name").expect("recorded only");
-    let inference: Vec<String> =
-        guarded.inference.iter().map(|used| format!("{} {}", used.column, used.usage.name())).collect();
-    if inference != ["public.patients.name ordered", "public.patients.ssn filtered"] {
-        failures.push(format!("inference: {inference:?}"));
     }
     failures
 }
@@ -324,7 +298,7 @@ fn touches(world: &World) -> Vec<String> {
     failures
 }
 
-fn show(guarded: &Result<Guarded, Refusal>) -> String {
+pub(crate) fn show(guarded: &Result<Guarded, Refusal>) -> String {
     let guarded = match guarded {
         Ok(guarded) => guarded,
         Err(refusal) => return format!("refused {}", refusal.rule),
