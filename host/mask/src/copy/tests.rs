@@ -46,6 +46,7 @@ fn check(masks: impl Fn() -> Vec<ColumnMask>, format: &CopyFormat, data: &[u8], 
 fn masks_the_text_format() {
     let plain = CopyFormat::Text(TextOptions::default());
     let other = CopyFormat::Text(TextOptions { delimiter: b'|', null: b"nil".to_vec(), header: true });
+    let sure = CopyFormat::Text(TextOptions { null: b"nil\\.".to_vec(), ..TextOptions::default() });
     let of = |found| Err(CopyError::Fields { found, expected: 3 });
     for (format, data, masked) in [
         (&plain, b"".as_slice(), Ok(b"".as_slice())),
@@ -61,7 +62,9 @@ fn masks_the_text_format() {
         (&plain, b"a\t\\101\tc\n", Err(CopyError::Malformed("a byte is written as a number"))),
         (&plain, b"a\tb\tc\r\n", Err(CopyError::Malformed("a carriage return stands unescaped"))),
         (&other, b"x|y|z\nnil|12345678|c\n", Ok(b"x|y|z\nnil|*****5678|nil\n")),
-        (&other, b"x|y|z\n1|nil|c\n2|abcdef\\||c\n", Ok(b"x|y|z\n1|nil|nil\n2|*****|nil\n")),
+        // With such a marker it may as well be a value.
+        (&other, b"x|y|z\n1|nil|c\n2|abcdef\\||c\n", Ok(b"x|y|z\n1|*****|nil\n2|*****|nil\n")),
+        (&sure, b"a\tnil\\.\tc\n", Ok(b"a\tnil\\.\tnil\\.\n")),
         (&other, b"x|y\n", of(2)),
         (&other, b"", Err(CopyError::Unfinished)),
     ] {

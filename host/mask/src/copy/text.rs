@@ -28,7 +28,7 @@ pub(super) fn mask(
             out.push(options.delimiter);
         }
         if let Some(column) = columns.get(found) {
-            if header || column.is_keep() || field == options.null {
+            if header || column.is_keep() || field == options.null && stands_for_null_alone(options) {
                 out.extend_from_slice(field);
             } else {
                 scratch.field.clear();
@@ -47,6 +47,18 @@ pub(super) fn mask(
     }
     out.push(b'\n');
     Ok(())
+}
+
+/// Whether no value is written as the marker of NULL is. Where one may be, a caller could choose the marker to learn
+/// whether a value equals it: there what looks like NULL is masked as a value is.
+fn stands_for_null_alone(options: &TextOptions) -> bool {
+    let mut rest = options.null.iter();
+    while let Some(byte) = rest.next() {
+        if *byte == b'\\' && !rest.next().is_some_and(|next| b"bfnrtv\\".contains(next) || *next == options.delimiter) {
+            return true;
+        }
+    }
+    false
 }
 
 /// The first field, still escaped, and what follows its delimiter.
