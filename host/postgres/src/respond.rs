@@ -45,6 +45,10 @@ pub(crate) mod sqlstate {
     pub(crate) const NO_STATEMENT: &str = "26000";
     /// A portal that Grille never saw bound.
     pub(crate) const NO_PORTAL: &str = "34000";
+    /// A relation that is not there.
+    pub(crate) const NO_RELATION: &str = "42P01";
+    /// A function that is not there.
+    pub(crate) const NO_FUNCTION: &str = "42883";
     /// Skipped behind a failure: the transaction has failed.
     pub(crate) const SKIPPED: &str = "25P02";
     /// What Grille does not speak.
@@ -68,7 +72,13 @@ impl Answer {
 
     /// A decision against the operation.
     pub(crate) fn blocked(finding: &Finding, decision: DecisionId) -> Self {
-        Self::new(sqlstate::REFUSED, Fault::Policy, finding.message.to_string())
+        // What is not there is said as the server says it: programs tell by the SQLSTATE.
+        let sqlstate = match &*finding.rule {
+            "unknown-relation" => sqlstate::NO_RELATION,
+            "unknown-function" => sqlstate::NO_FUNCTION,
+            _ => sqlstate::REFUSED,
+        };
+        Self::new(sqlstate, Fault::Policy, finding.message.to_string())
             .with_detail(format!("Rule: {}.", finding.rule))
             .with_hint(format!("decision {decision}"))
     }

@@ -6,7 +6,7 @@ use grille_policy::{Effect, StatementFacts};
 use crate::analysis::{Analysis, Discard, Output, Restriction, SessionEffect, StatementInfo};
 use crate::catalog::Catalog;
 use crate::limits::{Budget, Stop};
-use crate::walk::{Found, Rows, Told, Walker};
+use crate::walk::{Created, Found, Rows, Told, Walker};
 use crate::{CopyDirection, Settings, facts, fingerprint, stack};
 
 /// The rule against reading behind a change of names in the same text.
@@ -62,8 +62,10 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
         let budget = Budget::for_text(text.len());
         let mut path = &settings.search_path[..];
         let mut has_moved = false;
+        let mut created = Vec::new();
         for raw in tree {
             let mut walker = Walker::new(catalog, path, &budget, depth_max);
+            walker.earlier = &created;
             let told = walker.statement(raw.stmt())?;
             let found = std::mem::take(&mut walker.found);
             let range = range_of(text, raw.stmt_location, raw.stmt_len);
@@ -85,10 +87,15 @@ pub fn analyse(text: &str, catalog: &Catalog, settings: &Settings) -> Result<Ana
                                function a search_path of its own, or BEGIN ATOMIC";
                 info.detail.restrictions.push(Restriction { rule: NAMES_MOVED, message: message.into() });
             }
-            has_moved |= moves_names(&info);
+            has_moved |= moves_names(&info, found.created.as_ref());
             // What unqualified names mean from here on is for the server to know.
             if info.session.iter().any(changes_path) {
                 path = &[];
+                created.clear();
+            }
+            created.extend(found.created);
+            if has_moved {
+                created.clear();
             }
             statements.push(info);
         }
@@ -153,10 +160,13 @@ fn changes_path(effect: &SessionEffect) -> bool {
 const KEEPS_CALLS: [&str; 5] = ["ALTER DOMAIN", "ALTER TABLE", "CREATE DOMAIN", "CREATE INDEX", "CREATE TABLE"];
 
 /// Whether names may mean something else afterwards: something is dropped, renamed or put in front of something else.
-fn moves_names(info: &StatementInfo) -> bool {
+fn moves_names(info: &StatementInfo, created: Option<&Created>) -> bool {
     const ADDS: [&str; 7] =
         ["COMMENT", "CREATE INDEX", "CREATE SEQUENCE", "CREATE TABLE", "CREATE TYPE", "GRANT", "REVOKE"];
-    info.is_ddl && !ADDS.contains(&&*info.kind)
+    match created {
+        Some(created) => created.shadows,
+        None => info.is_ddl && !ADDS.contains(&&*info.kind),
+    }
 }
 
 /// Whether what it reads, or keeps to read later, hangs on what names mean. Definitions that hold no rows are read back

@@ -311,6 +311,15 @@ pub(crate) struct Construct {
     /// `schema.name` where it is a function that settings may allow.
     pub(crate) function: Option<Arc<str>>,
     pub(crate) reach: Reach,
+    /// What it is that the catalog does not hold, if that is all there is about it.
+    pub(crate) absent: Option<Absent>,
+}
+
+/// A kind of thing that statements name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Absent {
+    Relation,
+    Function,
 }
 
 /// What something that could not be followed may read.

@@ -121,6 +121,7 @@ pub(crate) const OPAQUE: &[&str] = &[
 /// them: they keep or show them elsewhere.
 pub(crate) const HARMLESS: &[&str] = &[
     "clock_timestamp",
+    "current_query",
     "currval",
     "gen_random_uuid",
     "gin_clean_pending_list",
@@ -137,6 +138,7 @@ pub(crate) const HARMLESS: &[&str] = &[
     "pg_available_extensions",
     "pg_backend_pid",
     "pg_blocking_pids",
+    "pg_cancel_backend",
     "pg_collation_actual_version",
     "pg_config",
     "pg_control_checkpoint",
@@ -186,6 +188,7 @@ pub(crate) const HARMLESS: &[&str] = &[
     "pg_table_size",
     "pg_tablespace_databases",
     "pg_tablespace_size",
+    "pg_terminate_backend",
     "pg_timezone_abbrevs",
     "pg_timezone_names",
     "pg_total_relation_size",

@@ -3,6 +3,7 @@ use grille_policy::{Effect, NameList, RelationName};
 use crate::analyse::NAMES_MOVED;
 use crate::analysis::Reach;
 use crate::catalog::is_system_schema;
+use crate::protect::absence;
 use crate::{Analysis, Catalog, Refusal, StatementInfo};
 
 /// What the roles of a session may touch, as the union of their rights.
@@ -23,9 +24,14 @@ pub struct RoleScope {
 /// # Errors
 /// With what is missing.
 pub fn scope(analysis: &Analysis, catalog: &Catalog, role: &RoleScope) -> Result<(), Refusal> {
+    let mut has_defined = false;
     analysis.statements.iter().try_for_each(|statement| {
         operations(statement, role)?;
-        if role.relations.is_unlimited() { Ok(()) } else { relations(statement, catalog, role) }
+        if !role.relations.is_unlimited() {
+            relations(statement, catalog, role, has_defined)?;
+        }
+        has_defined |= statement.is_ddl;
+        Ok(())
     })
 }
 
@@ -48,7 +54,7 @@ fn operations(statement: &StatementInfo, role: &RoleScope) -> Result<(), Refusal
     Ok(())
 }
 
-fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> Result<(), Refusal> {
+fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope, has_defined: bool) -> Result<(), Refusal> {
     let outside = |relation: &RelationName| {
         let message = format!("relation {relation} is outside what your role may use");
         Err(Refusal::new("role-relation", message))
@@ -62,6 +68,10 @@ fn relations(statement: &StatementInfo, catalog: &Catalog, role: &RoleScope) -> 
         return Err(Refusal::new("role-relation", &*restriction.message));
     }
     if let Some(name) = &statement.detail.unresolved {
+        let open = statement.detail.constructs.iter().filter(|construct| construct.reach == Reach::Anything);
+        if !has_defined && let Some(refusal) = absence(open) {
+            return Err(refusal);
+        }
         let message = format!("relation {name} is not known here, and your role is limited to certain relations");
         return Err(Refusal::new("role-relation", message));
     }
@@ -115,7 +125,10 @@ mod tests {
             ("PREPARE p AS SELECT * FROM mart.people", public, "r", "role-relation"),
             ("EXPLAIN SELECT * FROM mart.people", public, "r", "role-relation"),
             ("DECLARE c CURSOR FOR SELECT * FROM mart.people", public, "r", "role-relation"),
-            ("SELECT * FROM nowhere", public, "r", "role-relation"),
+            ("SELECT * FROM nowhere", public, "r", "unknown-relation"),
+            ("SELECT * FROM nowhere", some, "r", "role-relation"),
+            ("SELECT * FROM nowhere, mystery()", public, "rw", "role-relation"),
+            ("CREATE TABLE nowhere (); DROP TABLE nowhere; SELECT * FROM nowhere", public, "rwd", "role-relation"),
             ("SELECT * FROM nowhere", all, "r", ""),
             ("DELETE FROM staff", public, "r", "role-operation"),
             ("DELETE FROM staff", public, "rw", ""),

@@ -11,7 +11,7 @@ use grille_policy::{
 
 pub use protected::ProtectedSet;
 
-use crate::analysis::{Construct, Reach, Sink};
+use crate::analysis::{Absent, Construct, Reach, Sink};
 use crate::{Analysis, CopyDirection, Output, OutputColumn, SessionNames, Source, StatementInfo};
 
 /// What may be done with a text in a masked session.
@@ -95,10 +95,12 @@ pub fn protect(
     };
     // A string may prepare or declare what its later statements run.
     let mut names = std::borrow::Cow::Borrowed(names);
+    let mut has_defined = false;
     for statement in &analysis.statements {
-        let guard = Guard { set, protection, names: &names };
+        let guard = Guard { set, protection, names: &names, has_defined };
         let plan = guard.statement(statement, &mut guarded, EXECUTE_DEPTH)?;
         guarded.statements.push(plan);
+        has_defined |= statement.is_ddl;
         for effect in statement.session.iter().filter(|effect| SessionNames::concerns(effect)) {
             names.to_mut().apply(effect, Source::default);
         }
@@ -115,6 +117,8 @@ struct Guard<'a> {
     set: &'a ProtectedSet,
     protection: &'a Protection,
     names: &'a SessionNames,
+    /// Whether an earlier statement of the text changes definitions.
+    has_defined: bool,
 }
 
 impl Guard<'_> {
@@ -233,8 +237,14 @@ impl Guard<'_> {
     }
 
     fn opaque(&self, constructs: &[Arc<Construct>], out: &mut Guarded) -> Result<(), Refusal> {
-        let open = constructs.iter().filter(|c| c.reach == Reach::Anything && !self.is_discharged(c));
-        for construct in open {
+        let open = || constructs.iter().filter(|c| c.reach == Reach::Anything && !self.is_discharged(c));
+        if self.protection.opaque == Opaque::Refuse
+            && !self.has_defined
+            && let Some(refusal) = absence(open())
+        {
+            return Err(refusal);
+        }
+        for construct in open() {
             if self.protection.opaque == Opaque::Refuse {
                 return Err(Refusal::new("opaque", refusal_of(construct)));
             }
@@ -319,6 +329,17 @@ const REDACT: Treatment = Treatment::Mask(Masker::Redact);
 
 fn plan(column: &OutputColumn, treatment: Treatment) -> ColumnPlan {
     ColumnPlan { treatment, origins: column.origins.clone(), certainty: column.certainty }
+}
+
+/// What the server would say where all that cannot be followed is not there at all.
+pub(crate) fn absence<'c>(mut open: impl Iterator<Item = &'c Arc<Construct>>) -> Option<Refusal> {
+    let first = open.next()?;
+    let rule = match first.absent? {
+        Absent::Relation => "unknown-relation",
+        Absent::Function => "unknown-function",
+    };
+    let is_all = open.all(|construct| construct.absent.is_some());
+    is_all.then(|| Refusal::new(rule, format!("{} does not exist", first.what)))
 }
 
 fn refusal_of(construct: &Construct) -> String {

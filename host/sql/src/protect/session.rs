@@ -3,16 +3,23 @@ use grille_policy::Protection;
 use super::Refusal;
 use crate::analysis::{SessionEffect, SetValue};
 
-/// Settings that a masked session may change to constants, besides the families below. All in lower case.
+/// Settings that a masked session may change to constants, besides the families below. All in lower case. Some are there
+/// because each dump begins with them; without `row_security` the server refuses rows, it never shows more of them.
 const SETTINGS: &[&str] = &[
     "application_name",
     "bytea_output",
+    "check_function_bodies",
     "datestyle",
+    "default_table_access_method",
+    "default_tablespace",
     "extra_float_digits",
     "grille.reason",
     "intervalstyle",
+    "row_security",
     "search_path",
+    "synchronize_seqscans",
     "timezone",
+    "xmloption",
 ];
 
 /// Beginnings and ends of the names of settings that a masked session may change.

@@ -1,6 +1,6 @@
 //! Definitions and privileges: what they name, what they keep, and what a masked session must not define.
 
-use grille_policy::{Access, Effect, Filter, RelationName, Write};
+use grille_policy::{Access, Effect, Filter, RelationName, Usage, Write};
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{
     AlterTableStmt, CommentStmt, CreateFunctionStmt, CreateStmt, DropStmt, GrantStmt, RangeVar, RenameStmt, RuleStmt,
@@ -301,7 +301,7 @@ impl<'a> Walker<'a> {
     }
 
     fn view(&mut self, view: &'a ViewStmt) -> Walk<&'static str> {
-        let columns = self.query(view.query(), Some(grille_policy::Usage::Projected))?;
+        let columns = self.query(view.query(), Some(Usage::Projected))?;
         if let Some(range) = view.view() {
             let place = self.new_relation("view", range);
             self.keeps_columns(&place, &columns);
@@ -313,6 +313,7 @@ impl<'a> Walker<'a> {
         if let Some(range) = create.relation() {
             self.new_relation("table", range);
         }
+        self.creates_table(create);
         for node in create.inh_relations() {
             if let Node::RangeVar(parent) = node {
                 let name = self.relation_name(parent);
@@ -472,16 +473,12 @@ impl<'a> Walker<'a> {
         let outer = std::mem::take(&mut self.found);
         let walked = self.in_clause(None, |walker| walker.definition_body(function));
         let inner = std::mem::replace(&mut self.found, outer);
-        walked?;
         let place = format!("function {}", strings(function.funcname()).join("."));
-        let mut read: Vec<_> = inner.uses.iter().map(|&(id, _)| id).collect();
-        for &id in &inner.reached {
-            let count = self.catalog.relation(id).columns.len();
-            read.extend((0..count).map(|index| super::columns::column_id(id, index)));
+        if let Some(columns) = walked? {
+            self.keeps_columns(&place, &columns);
         }
-        for id in read {
-            self.sink(place.as_str(), &Flow::constant(), &Flow::column(id));
-        }
+        self.found.uses.extend(inner.uses.into_iter().filter(|(_, usage)| *usage != Usage::Projected));
+        self.found.sinks.extend(inner.sinks);
         self.found.reached.extend(inner.reached);
         self.found.constructs.extend(inner.constructs);
         self.found.missing.extend(inner.missing);

@@ -11,7 +11,7 @@ use pg_raw_parse::{Node, raw};
 use super::expr::is_star;
 use super::from::{alias_of, range_text};
 use super::{Columns, Item, Walker};
-use crate::analysis::Reach;
+use crate::analysis::{Absent, Reach};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 
@@ -19,9 +19,10 @@ impl<'a> Walker<'a> {
     /// The relation that is written, as the item that its columns are named by.
     pub(super) fn target(&mut self, range: &'a RangeVar) -> Walk<Item<'a>> {
         let (alias, _) = alias_of(range.alias());
-        let name = self.relation_name(range);
-        self.named(name.clone(), Access::Write);
         let relation = self.relation_id(range);
+        let created = if relation.is_none() { self.created(range) } else { None };
+        let name = created.as_ref().map_or_else(|| self.relation_name(range), |(name, _)| name.clone());
+        self.named(name.clone(), Access::Write);
         let columns = match relation {
             Some(id) => {
                 if self.catalog.relation(id).has_rules {
@@ -29,10 +30,11 @@ impl<'a> Walker<'a> {
                 }
                 self.relation_columns(id)?
             }
+            None if created.is_some() => created.map_or_else(no_columns, |(_, columns)| columns),
             None => {
                 self.missing(format!("relation {}", range_text(range)));
                 let what = format!("relation \"{}\"", range_text(range));
-                Columns::Any(Box::new(self.construct(what, None, Reach::Anything)))
+                Columns::Any(Box::new(self.absent(Absent::Relation, range.schemaname(), what, None)))
             }
         };
         Ok(Item {

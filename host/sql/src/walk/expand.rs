@@ -144,8 +144,8 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walks a function definition as if it were called, for what its body does.
-    pub(super) fn definition_body(&mut self, function: &'a CreateFunctionStmt) -> Walk<()> {
+    /// Walks a function definition as if it were called, for what its body does and lets out.
+    pub(super) fn definition_body(&mut self, function: &'a CreateFunctionStmt) -> Walk<Option<Columns>> {
         let parameters = function.parameters().iter();
         let arguments: Vec<Named> = parameters
             .map(|parameter| Named { name: parameter.name().unwrap_or_default().into(), flow: Flow::constant() })
@@ -157,10 +157,11 @@ impl<'a> Walker<'a> {
         self.fill_in_defaults(function)?;
         let columns = self.body(function);
         self.arguments = outer;
-        if columns?.is_none() {
+        let columns = columns?;
+        if columns.is_none() {
             self.construct("the body of the function", None, Reach::Anything);
         }
-        Ok(())
+        Ok(columns)
     }
 }
 

@@ -345,6 +345,15 @@ impl<'a> Walker<'a> {
             let columns = self.in_clause(clause, |walker| walker.table_function(Node::FuncCall(call), &[], None))?;
             return Ok(Some(columns));
         }
+        // `(p).*` of a FROM item is `p.*`, under the names given there.
+        if let (Node::ColumnRef(reference), []) = (indirection.arg(), steps) {
+            let names = super::names::strings(reference.fields());
+            if let Some(super::names::Meaning::Row(_)) = self.look_up(&names)
+                && let Some(columns) = self.star_of(&names)
+            {
+                return Ok(Some(columns));
+            }
+        }
         let mut flow = self.in_clause(None, |walker| walker.expression_or_row(indirection.arg()))?;
         for step in steps {
             flow = match step {

@@ -11,7 +11,7 @@ use pg_raw_parse::{Node, raw};
 
 use super::names::strings;
 use super::{Columns, Frame, Item, Walker};
-use crate::analysis::Reach;
+use crate::analysis::{Absent, Reach};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 
@@ -63,9 +63,15 @@ impl<'a> Walker<'a> {
         }
         let full = self.relation_name(range);
         let Some(id) = self.relation_id(range) else {
+            if let Some((full, columns)) = self.created(range) {
+                self.named(full, Access::Read);
+                let item = Item { columns, ..Item::list(Some(alias.unwrap_or(name)), []) };
+                return Ok(item.renamed(self, &names));
+            }
             self.missing(format!("relation {}", range_text(range)));
             self.named(full, Access::Read);
-            let flow = self.construct(format!("relation \"{}\"", range_text(range)), None, Reach::Anything);
+            let what = format!("relation \"{}\"", range_text(range));
+            let flow = self.absent(Absent::Relation, range.schemaname(), what, None);
             let columns = Columns::Any(Box::new(flow));
             return Ok(Item { columns, ..Item::list(Some(alias.unwrap_or(name)), []) });
         };

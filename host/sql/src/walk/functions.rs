@@ -9,7 +9,7 @@ use pg_raw_parse::{ConstValue, Node, raw};
 use super::names::{Meaning, qualified, strings};
 use super::output_names::GUESSED;
 use super::{Columns, Walker, at_best_derived};
-use crate::analysis::{Reach, SessionEffect, SetValue};
+use crate::analysis::{Absent, Reach, SessionEffect, SetValue};
 use crate::catalog::{Function, FunctionKind};
 use crate::golden;
 use crate::limits::Walk;
@@ -241,7 +241,7 @@ impl<'a> Walker<'a> {
     }
 
     fn no_function(&mut self, names: &[&str], arguments: &[Flow], call: &Call<'_>) -> Returned {
-        let (_, name) = qualified(names);
+        let (schema, name) = qualified(names);
         // To a server before PostgreSQL 16 this word is a name like any other.
         if call.is_grammar && name == "system_user" {
             return Returned::Scalar(match self.look_up(&[name]) {
@@ -260,7 +260,8 @@ impl<'a> Walker<'a> {
         let written = names.join(".");
         self.missing(format!("function {written}()"));
         self.uses_function(&written, false);
-        let unknown = self.construct(format!("function {written}()"), Some(written.into()), Reach::Anything);
+        let what = format!("function {written}()");
+        let unknown = self.absent(Absent::Function, schema, what, Some(written.into()));
         self.computed(&Flow::derived(arguments));
         Returned::Unknown(Flow::derived(arguments.iter().chain([&unknown])))
     }
@@ -497,6 +498,8 @@ impl<'a> Walker<'a> {
                 self.found.session.push(SessionEffect::Notify);
             }
             "nextval" | "setval" => self.effect(Effect::Read),
+            // They end what others do.
+            "pg_cancel_backend" | "pg_terminate_backend" => self.effect(Effect::Unknown),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //! either followed or noted as a construct that could not be followed; nothing is passed over.
 
 mod columns;
+mod created;
 mod ddl;
 mod dml;
 mod expand;
@@ -26,10 +27,11 @@ use grille_policy::{
 };
 use pg_raw_parse::nodes::CommonTableExpr;
 
+pub(crate) use created::Created;
 pub(crate) use utility::{Rows, Told};
 pub(crate) use view::ViewMeaning;
 
-use crate::analysis::{Construct, Detail, Reach, Restriction, SessionEffect, Sink};
+use crate::analysis::{Absent, Construct, Detail, Reach, Restriction, SessionEffect, Sink};
 use crate::catalog::Catalog;
 use crate::limits::{Budget, Stop, Walk};
 use crate::lineage::{ColumnId, Flow, Named};
@@ -41,6 +43,8 @@ pub(crate) struct Walker<'a> {
     /// The schemas of unqualified names.
     path: &'a [String],
     budget: &'a Budget,
+    /// Tables that earlier statements of the text make.
+    pub(crate) earlier: &'a [Created],
     depth: u32,
     depth_max: u32,
     frames: Vec<Frame<'a>>,
@@ -139,6 +143,7 @@ pub(crate) struct Found {
     pub(crate) missing: Vec<Arc<str>>,
     pub(crate) session: Vec<SessionEffect>,
     pub(crate) copy: Option<CopyInfo>,
+    pub(crate) created: Option<Created>,
 }
 
 struct FlowSink {
@@ -153,6 +158,7 @@ impl<'a> Walker<'a> {
             catalog,
             path,
             budget,
+            earlier: &[],
             depth: 0,
             depth_max,
             frames: Vec::new(),
@@ -188,7 +194,18 @@ impl<'a> Walker<'a> {
 
     /// Notes that something could not be followed.
     fn construct(&mut self, what: impl Into<Arc<str>>, function: Option<Arc<str>>, reach: Reach) -> Flow {
-        let construct = Construct { what: what.into(), function, reach };
+        self.constructed(Construct { what: what.into(), function, reach, absent: None })
+    }
+
+    /// Notes something that is not there. Where the path is not known, something else may be what is meant.
+    fn absent(&mut self, kind: Absent, schema: Option<&str>, what: String, function: Option<Arc<str>>) -> Flow {
+        // Of the server's own schemas the catalog does not hold everything.
+        let is_sure = schema.map_or(!self.path.is_empty(), |schema| !schema.starts_with("pg_"));
+        let absent = is_sure.then_some(kind);
+        self.constructed(Construct { what: what.into(), function, reach: Reach::Anything, absent })
+    }
+
+    fn constructed(&mut self, construct: Construct) -> Flow {
         let shared = match self.found.constructs.iter().find(|known| ***known == construct) {
             Some(known) => Arc::clone(known),
             None => {

@@ -401,12 +401,14 @@ impl<'a> Walker<'a> {
             item.renamed(walker, &names).columns
         };
         let first_arm = match node.ctequery() {
-            Node::SelectStmt(select) if is_recursive && select.op != raw::SetOperation::SETOP_NONE => select.larg(),
+            Node::SelectStmt(select) if is_recursive && select.op != raw::SetOperation::SETOP_NONE => {
+                select.larg().map(|arm| (select.with_clause(), arm))
+            }
             _ => None,
         };
         self.frames[frame].ctes[index].state = CteState::Active(None, false);
-        if let Some(arm) = first_arm {
-            let start = self.framed(None, |walker| walker.deeper(|walker| walker.select(arm, None)))?;
+        if let Some((with, arm)) = first_arm {
+            let start = self.framed(with, |walker| walker.deeper(|walker| walker.select(arm, None)))?;
             let start = rename(self, start);
             self.frames[frame].ctes[index].state = CteState::Active(Some(start), false);
         }

@@ -15,7 +15,7 @@ use super::names::strings;
 use super::{Columns, Found, Walker};
 use crate::SessionNames;
 use crate::analyse::NAMES_MOVED;
-use crate::analysis::{Body, Reach, Restriction, SessionEffect};
+use crate::analysis::{Absent, Body, Reach, Restriction, SessionEffect};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 use crate::{CopyDirection, CopyFormat, CopyInfo, analyse};
@@ -116,6 +116,7 @@ impl<'a> Walker<'a> {
         match into_of(select) {
             Some(into) => {
                 self.creates("SELECT INTO", "table", into, &columns);
+                self.creates_rows(into, &columns, false);
                 Ok(Told::nothing("SELECT INTO"))
             }
             None => Ok(Told { kind: "SELECT", rows: Rows::Columns(columns) }),
@@ -168,6 +169,7 @@ impl<'a> Walker<'a> {
         }
         let columns = self.query(create.query(), Some(Usage::Projected))?;
         self.creates(kind, what, into, &columns);
+        self.creates_rows(into, &columns, create.if_not_exists);
         Ok(Told::nothing(kind))
     }
 
@@ -283,7 +285,8 @@ impl<'a> Walker<'a> {
             let written = names.join(".");
             self.missing(format!("function {written}()"));
             self.uses_function(&written, false);
-            self.construct(format!("procedure {written}()"), Some(written.into()), Reach::Anything);
+            let (schema, _) = super::names::qualified(&names);
+            self.absent(Absent::Function, schema, format!("procedure {written}()"), Some(written.into()));
         }
         Ok(Told { kind: "CALL", rows: returned.map_or(Rows::None, Rows::Columns) })
     }

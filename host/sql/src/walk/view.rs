@@ -123,6 +123,7 @@ fn opaque(catalog: &Catalog, id: u32) -> ViewMeaning {
         what: format!("view {}", relation.full_name()).into(),
         function: None,
         reach: Reach::Anything,
+        absent: None,
     });
     let columns = relation
         .columns

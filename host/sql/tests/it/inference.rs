@@ -69,6 +69,10 @@ const ASKS: &[(&str, &str)] = &[
     ("SELECT is_one(ssn) FROM patients", "ssn filtered"),
     ("SELECT is_it(ssn) FROM patients", "ssn filtered"),
     ("SELECT * FROM sorted_ids()", "ssn ordered"),
+    (
+        "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM patients WHERE ssn = $$1$$'",
+        "ssn filtered",
+    ),
 ];
 
 /// These tell nothing beyond what is masked.

@@ -146,6 +146,12 @@ pub(crate) const CASES: &[(&str, &str)] = &[
         "WITH RECURSIVE r AS (SELECT id, room AS a, name AS b FROM staff UNION SELECT id, b, a FROM r) SELECT a, b FROM r",
         "~staff.name+staff.room, ~staff.name+staff.room",
     ),
+    (
+        "WITH RECURSIVE a AS (WITH b AS (SELECT id, ssn FROM patients) SELECT * FROM b UNION ALL SELECT id + 1, ssn FROM a WHERE id < 2) SELECT * FROM a",
+        "~patients.id, ~patients.ssn",
+    ),
+    ("SELECT (q).* FROM (SELECT id, ssn FROM patients) q (a, b)", "patients.id, patients.ssn"),
+    ("SELECT b FROM (SELECT (q).* FROM (SELECT id, ssn FROM patients) q (a, b)) s", "patients.ssn"),
     ("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT ssn FROM patients) SELECT * FROM a", "patients.ssn"),
     // 19: functions
     (

@@ -32,6 +32,7 @@ CREATE TABLE mart.people (id int, ssn text, name text);
 CREATE SEQUENCE numbers;
 CREATE TABLE ruled (id int, x text);
 CREATE RULE ruled_rule AS ON INSERT TO ruled DO ALSO SELECT 1;
+CREATE FUNCTION notes_of(place int) RETURNS TABLE (who text, what text) LANGUAGE sql STABLE BEGIN ATOMIC SELECT name, note FROM patients WHERE clinic_id = place; END;
 CREATE FUNCTION told(text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM patients WHERE ssn = $1';
 CREATE FUNCTION is_one(text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM staff WHERE $1 = ''1''';
 CREATE FUNCTION is_it(wanted text) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM staff WHERE wanted = '1'; END;

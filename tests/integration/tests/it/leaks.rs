@@ -32,7 +32,7 @@ fn none_of_these_shows_a_protected_value() {
 }
 
 /// Each reads the name of number 7.
-const QUERIES: [&str; 20] = [
+const QUERIES: [&str; 21] = [
     "SELECT (ROW(p.*, 1)).f2 FROM (SELECT id, name FROM numbers WHERE id = 7) p",
     "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES (p.*, 1)) v(a, b)",
     "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES ((p).*, 1)) v(a, b)",
@@ -55,6 +55,7 @@ const QUERIES: [&str; 20] = [
     "SELECT has_table_privilege(name, 'select') FROM (SELECT '\"' || name || '\"' AS name FROM numbers WHERE id = 7) n",
     "SELECT ('\"' || name || '\"')::regclass FROM numbers WHERE id = 7",
     "COPY (SELECT name FROM numbers WHERE id = 7) TO STDOUT (FORMAT csv, HEADER 'FALSE')",
+    "COPY (SELECT name FROM numbers WHERE id = 7) TO STDOUT (NULL 'number 7')",
     "CREATE FUNCTION pg_temp.f(x text DEFAULT (query_to_xml('SELECT name FROM numbers WHERE id = 7', true, false, ''))::text)
        RETURNS text LANGUAGE sql AS 'SELECT x'; SELECT pg_temp.f()",
     "CREATE FUNCTION pg_temp.g() RETURNS text LANGUAGE sql SET standard_conforming_strings = off
@@ -74,6 +75,11 @@ fn conversations() -> Vec<(String, Script)> {
     let declare = format!("DECLARE p CURSOR FOR {secret}");
     let made = || script().query("BEGIN").query(shadow).query(secret);
     let cases = [
+        ("a table that the same text puts before another", {
+            let table = "CREATE TEMP TABLE numbers (id int, name text)";
+            let filled = format!("{table}; INSERT INTO numbers SELECT id, name FROM public.numbers WHERE id = 7");
+            script().query(&filled).query("SELECT name FROM numbers")
+        }),
         ("an answer more than was counted", {
             let copied = script().query("CREATE TEMP TABLE t (a int)").query(secret).query(harmless);
             let copied = copied.query("COPY t FROM STDIN").copy_data("zz\n").copy_done();

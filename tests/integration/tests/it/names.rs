@@ -2,7 +2,7 @@
 //! was once answered in another way.
 
 use grille_pg_codec::Format;
-use grille_test_support::{OWNER, READER, World};
+use grille_test_support::{OWNER, READER, Reply, World};
 
 use crate::masked::{MAKER, hands_out, masked};
 
@@ -72,6 +72,32 @@ fn names_mean_what_they_mean_on_the_server() {
             assert_eq!(tags(&got), tags(&expected), "{name}, {caller:?}: {:?}", got.iter().find_map(|r| r.text()));
             assert!(essence(&got) == essence(&expected), "{name}, {caller:?}: the bytes differ");
         }
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said_as_the_server_says_it() {
+    let world = masked("reader");
+    for sql in ["SELECT * FROM nowhere", "SELECT id FROM public.numbers WHERE no_such(id)", "TABLE nowhere; SELECT 1"] {
+        let of = |replies: Vec<Reply>| replies.iter().find_map(Reply::sqlstate);
+        let direct = of(world.direct().query(sql).unwrap());
+        assert!(direct.is_some() && direct == of(world.session(READER).query(sql).unwrap()), "{sql}: {direct:?}");
+    }
+}
+
+#[test]
+fn a_table_is_used_in_the_text_that_makes_it() {
+    let world = masked("maker");
+    for sql in [
+        "CREATE TEMP TABLE made (a int); INSERT INTO made VALUES (3); SELECT a FROM made",
+        "CREATE TEMP TABLE copied AS SELECT id FROM numbers WHERE id < 4; SELECT sum(id) FROM copied",
+    ] {
+        let expected = script().query(sql).play(&mut world.direct()).unwrap();
+        let got = script().query(sql).play(&mut world.session(MAKER)).unwrap();
+        assert_eq!(tags(&got), tags(&expected), "{sql}: {:?}", got.iter().find_map(Reply::text));
+        // The table has another OID each time.
+        let rows = |replies: Vec<Reply>| replies.into_iter().filter(|reply| reply.tag == b'D').collect::<Vec<_>>();
+        assert_eq!(rows(got), rows(expected), "{sql}");
     }
 }
 

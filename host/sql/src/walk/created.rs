@@ -1,0 +1,82 @@
+//! Tables that an earlier statement of the same text makes: no catalog holds them yet.
+
+use std::sync::Arc;
+
+use grille_policy::RelationName;
+use pg_raw_parse::Node;
+use pg_raw_parse::nodes::{CreateStmt, IntoClause, RangeVar};
+
+use super::{Columns, Walker};
+use crate::lineage::{Flow, Named};
+
+/// A table that comes into being within a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Created {
+    /// As it was written.
+    schema: Option<Arc<str>>,
+    name: Arc<str>,
+    full_name: RelationName,
+    /// Nothing protected may flow into it, so they are as good as constants.
+    columns: Arc<[Named]>,
+    /// Whether it comes to stand before something of that name that the catalog holds.
+    pub(crate) shadows: bool,
+}
+
+impl<'a> Walker<'a> {
+    /// Notes a table whose columns are all written out. Where it may have been there before, or takes columns from
+    /// elsewhere, its columns are for the catalog to tell.
+    pub(super) fn creates_table(&mut self, create: &'a CreateStmt) {
+        let Some(range) = create.relation() else { return };
+        let mut names = Vec::new();
+        let is_written_out = create.inh_relations().is_empty()
+            && create.partbound().is_none()
+            && create.of_typename().is_none()
+            && !create.if_not_exists
+            && create.table_elts().iter().all(|node| match node {
+                Node::ColumnDef(column) => {
+                    names.push(column.colname().unwrap_or_default());
+                    true
+                }
+                Node::Constraint(_) => true,
+                _ => false,
+            });
+        self.creates_columns(range, names.into_iter().map(Arc::from), is_written_out);
+    }
+
+    /// Notes a table that keeps what a query returns.
+    pub(super) fn creates_rows(&mut self, into: &'a IntoClause, columns: &Columns, if_not_exists: bool) {
+        let (Some(range), all) = (into.rel(), self.all_columns(columns)) else { return };
+        let is_known = all.is_some() && into.col_names().is_empty() && !if_not_exists;
+        let names: Vec<Arc<str>> =
+            all.iter().flat_map(|all| all.iter()).map(|column| Arc::clone(&column.name)).collect();
+        self.creates_columns(range, names.into_iter(), is_known);
+    }
+
+    fn creates_columns(&mut self, range: &'a RangeVar, names: impl Iterator<Item = Arc<str>>, is_known: bool) {
+        let name = range.relname().unwrap_or_default();
+        let written = range.schemaname().map(|schema| self.real_schema(schema));
+        let is_temporary =
+            range.relpersistence == b't'.cast_signed() || written.is_some_and(|schema| schema.starts_with("pg_temp"));
+        let is_in_sight = is_temporary || written.is_none_or(|schema| self.path.iter().any(|own| own == schema));
+        // Without a path nobody can say what comes before it.
+        let is_known = is_known && (written.is_some() || !self.path.is_empty());
+        let shadows = is_in_sight && self.catalog.relation_on_path(self.path, name).is_some();
+        let schema = if is_temporary { "pg_temp" } else { written.unwrap_or_else(|| self.creation_schema()) };
+        let created = Created {
+            schema: range.schemaname().map(Arc::from),
+            name: name.into(),
+            full_name: RelationName { schema: schema.into(), name: name.into() },
+            columns: names.map(|name| Named { name, flow: Flow::constant() }).collect(),
+            shadows,
+        };
+        self.found.created = (is_known || shadows).then_some(created);
+    }
+
+    /// The table that an earlier statement of the text made, if the catalog holds none of that name.
+    pub(super) fn created(&self, range: &RangeVar) -> Option<(RelationName, Columns)> {
+        let created = self.earlier.iter().rev().find(|created| {
+            Some(&*created.name) == range.relname() && created.schema.as_deref() == range.schemaname()
+        })?;
+        Some((created.full_name.clone(), Columns::List(Arc::clone(&created.columns))))
+    }
+}
