@@ -40,6 +40,7 @@ const JDBC: Need = Need {
 };
 const PGBENCH: Need =
     Need { what: "pgbench", packages: &["postgresql-contrib"], there: || on_path("pgbench").is_some() };
+const SQLSMITH: Need = Need { what: "sqlsmith", packages: &["sqlsmith"], there: || on_path("sqlsmith").is_some() };
 
 /// Where Debian puts pgjdbc.
 pub(crate) const JDBC_DRIVER: &str = "/usr/share/java/postgresql.jar";
@@ -49,8 +50,8 @@ pub(crate) const DEMO: [&Need; 4] = [&COMPILER, &LIBCLANG, &PSQL, &SERVER];
 /// What `cargo xtask test --quick` needs.
 pub(crate) const QUICK: [&Need; 4] = DEMO;
 /// What `cargo xtask test` needs.
-pub(crate) const TEST: [&Need; 10] =
-    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH];
+pub(crate) const TEST: [&Need; 11] =
+    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH, &SQLSMITH];
 
 /// Checks everything; installs what is missing if allowed, else names the one command that does.
 pub(crate) fn prepare(needs: &[&Need], yes: bool) -> Result<()> {

@@ -14,6 +14,7 @@ mod large;
 mod leaks;
 mod libpq;
 mod limits;
+mod markers;
 mod masked;
 mod names;
 mod pipeline;
