@@ -65,7 +65,13 @@ impl<'a> Walker<'a> {
             }
             Node::CreateStatsStmt(statistics) => {
                 for node in statistics.relations() {
-                    self.changed(node)?;
+                    let columns = self.changed(node)?;
+                    self.on_row(node, columns, |walker| {
+                        statistics.exprs().iter().try_for_each(|part| match part {
+                            Node::StatsElem(part) => walker.expression(part.expr()).map(drop),
+                            _ => Ok(()),
+                        })
+                    })?;
                 }
                 Ok("CREATE STATISTICS")
             }
@@ -339,7 +345,9 @@ impl<'a> Walker<'a> {
                     .table_elts()
                     .iter()
                     .chain(create.constraints().iter().map(Node::Constraint))
-                    .try_for_each(|node| walker.table_element(node))
+                    .try_for_each(|node| walker.table_element(node))?;
+                let key = create.partspec().into_iter().flat_map(|spec| spec.part_params());
+                key.into_iter().try_for_each(|part| walker.kept(part.expr(), "the key of partitions"))
             })
         })?;
         if let Some(bound) = create.partbound() {

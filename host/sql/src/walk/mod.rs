@@ -10,8 +10,12 @@ mod expr;
 mod filter;
 mod from;
 mod functions;
+#[cfg(test)]
+mod kinds;
 mod names;
 mod output_names;
+#[cfg(test)]
+mod planted;
 mod select;
 mod session;
 #[cfg(test)]

@@ -131,6 +131,10 @@ impl<'a> Walker<'a> {
 
     /// Either of two rows, position by position, under the names of the first.
     fn either(&self, left: &Columns, right: &Columns) -> Columns {
+        #[cfg(test)]
+        if super::planted::has(super::planted::Bug::OneArm) {
+            return left.clone();
+        }
         match (self.all_columns(left), self.all_columns(right)) {
             (Some(one), Some(two)) if one.len() == two.len() => {
                 let both = one

@@ -2,8 +2,8 @@
 
 use grille_policy::{Inference, Protection};
 
-use crate::World;
 use crate::protection::show;
+use crate::world::World;
 
 /// A statement and the protected columns that it asks about, with the clause, `public.patients.` left out.
 const ASKS: &[(&str, &str)] = &[

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::World;
 use crate::server::{Server, rows};
+use crate::world::World;
 
 /// What psql sends for these it shows with `-E`.
 const COMMANDS: &[&str] = &[

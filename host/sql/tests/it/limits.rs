@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use grille_sql::{AnalyseError, Analysis, Settings, analyse};
 
-use crate::World;
+use crate::world::World;
 
 pub(crate) fn check(world: &World) -> Vec<String> {
     let nested = |open: &str, inner: &str, close: &str, times: usize| {

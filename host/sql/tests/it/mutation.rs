@@ -2,8 +2,8 @@
 
 use grille_sql::{Settings, analyse};
 
-use crate::World;
 use crate::lineage::CASES;
+use crate::world::World;
 
 /// Texts per run.
 const TEXTS: usize = 20_000;

@@ -4,11 +4,8 @@
 
 use grille_sql::{Output, ProtectedSet, RowPlan};
 
-use crate::World;
-use crate::server::{Server, try_rows};
-
-/// Queries per run; a longer run is a matter of this number.
-const QUERIES: usize = 2_000;
+use super::server::{Server, try_rows};
+use super::world::World;
 
 const DATA: &str = "
 INSERT INTO clinics VALUES (1, 'north', 'Bern'), (2, 'south', 'Rome');
@@ -39,9 +36,12 @@ const RELATIONS: &[(&str, &[&str])] = &[
     ("names_of(1)", &["who", "social"]),
 ];
 
-pub(crate) async fn check(world: &World, server: &Server) -> Vec<String> {
+pub(crate) async fn load(server: &Server) {
+    server.connect().await.batch_execute(DATA).await.expect("the data load");
+}
+
+pub(crate) async fn check(world: &World, server: &Server, queries: usize) -> Vec<String> {
     let client = server.connect().await;
-    client.batch_execute(DATA).await.expect("the data load");
     // Cross joins of cross joins grow beyond all patience, and so does planning them.
     let settings =
         "SET statement_timeout = '50ms'; SET join_collapse_limit = 1; SET from_collapse_limit = 1; SET jit = off";
@@ -49,7 +49,7 @@ pub(crate) async fn check(world: &World, server: &Server) -> Vec<String> {
     let mut failures = Vec::new();
     let mut generator = Generator { state: 0x9e37_79b9_7f4a_7c15, ctes: Vec::new(), names: 0 };
     let (mut taken, mut answered, mut marked) = (0_usize, 0_usize, 0_usize);
-    for _ in 0..QUERIES {
+    for _ in 0..queries {
         let text = generator.statement();
         let Ok(statement) = client.prepare(&text).await else { continue };
         taken += 1;
@@ -89,9 +89,9 @@ pub(crate) async fn check(world: &World, server: &Server) -> Vec<String> {
             break;
         }
     }
-    if taken < QUERIES / 2 || answered * 100 < taken * 98 || marked < answered {
+    if taken < queries / 2 || answered * 100 < taken * 98 || marked < answered {
         failures
-            .push(format!("{QUERIES} queries: {taken} taken by the server, {answered} answered, {marked} markers met"));
+            .push(format!("{queries} queries: {taken} taken by the server, {answered} answered, {marked} markers met"));
     }
     failures
 }

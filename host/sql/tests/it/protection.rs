@@ -3,7 +3,7 @@
 use grille_policy::{Opaque, Protection, Writes};
 use grille_sql::{Guarded, Refusal, RowPlan};
 
-use crate::World;
+use crate::world::World;
 
 /// A statement and the treatment of each column, or the rule that refuses it.
 const CASES: &[(&str, &str)] = &[
@@ -156,6 +156,10 @@ const CASES: &[(&str, &str)] = &[
     ("CREATE DOMAIN d AS text DEFAULT ssn_of(1)", "refused laundering"),
     ("CREATE DOMAIN d AS text CHECK (value <> '')", "none"),
     ("CREATE TABLE t PARTITION OF events FOR VALUES FROM (ssn_of(1)) TO (MAXVALUE)", "refused laundering"),
+    ("CREATE TABLE t (a text) PARTITION BY LIST (opaque_one(a))", "refused opaque"),
+    ("CREATE TABLE t (a text) PARTITION BY LIST (upper(a))", "none"),
+    ("CREATE STATISTICS s ON (opaque_one(room)), id FROM staff", "refused opaque"),
+    ("CREATE STATISTICS s ON (upper(room)), id FROM staff", "none"),
     ("CREATE EXTENSION dblink", "refused definition"),
     ("CREATE TABLE t (id int PRIMARY KEY, a text DEFAULT 'x', CHECK (a <> ''))", "none"),
     ("CREATE TABLE t PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01')", "none"),

@@ -1,7 +1,7 @@
 //! The catalog itself.
 
-use crate::World;
 use crate::server::version;
+use crate::world::World;
 
 pub(crate) async fn check(world: &World) -> Vec<String> {
     let mut failures = Vec::new();
