@@ -141,6 +141,27 @@ impl Ledger {
         }
     }
 
+    /// Signs and publishes a checkpoint over everything that is written by now, and waits until it is there. Returns how
+    /// many records it covers at least.
+    pub async fn checkpoint(&self) -> Result<u64, Unwritable> {
+        let written = self.shared.wal.lock().written();
+        if let Some(index) = written.checked_sub(1) {
+            self.signed(Position { index }).await?;
+        }
+        Ok(written)
+    }
+
+    async fn signed(&self, position: Position) -> Result<(), Unwritable> {
+        self.durable(position).await?;
+        let mut signed = self.shared.signed.subscribe();
+        self.shared.sign_soon(position.index + 1);
+        while *signed.borrow_and_update() <= position.index {
+            self.shared.check_storage()?;
+            signed.changed().await.map_err(|_| Unwritable::Closed)?;
+        }
+        Ok(())
+    }
+
     /// When records are synced: in strict mode the paths wait for [`durable`](Self::durable) before every forward.
     #[must_use]
     pub fn sync(&self) -> Sync {
@@ -189,13 +210,7 @@ impl Ledger {
             log.write(&self.shared, &Record::NodeStop {}, &[])?
         };
         self.shared.close();
-        self.durable(last).await?;
-        let mut signed = self.shared.signed.subscribe();
-        self.shared.sign_soon(last.index + 1);
-        while *signed.borrow_and_update() <= last.index {
-            self.shared.check_storage()?;
-            signed.changed().await.map_err(|_| Unwritable::Closed)?;
-        }
+        self.signed(last).await?;
         let threads = Arc::clone(&self.threads);
         let joined = tokio::task::spawn_blocking(move || threads.stop()).await;
         joined.map_err(|_| Unwritable::Stopped { why: "a background thread of the ledger panicked".into() })

@@ -12,6 +12,7 @@
 
 mod background;
 mod error;
+mod export;
 mod frame;
 mod kept;
 mod keys;
@@ -25,6 +26,7 @@ mod reader;
 mod record;
 mod recording;
 mod seal;
+mod search;
 mod session;
 mod sha256;
 mod tiles;
@@ -32,6 +34,7 @@ mod verify;
 mod wal;
 
 pub use error::{OpenError, ReadError, Unwritable};
+pub use export::{ExportError, ExportOptions, Exported, Selection};
 pub use kept::{Kept, read_kept};
 pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;
@@ -45,5 +48,6 @@ pub use record::{
     SessionOpen,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
+pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};

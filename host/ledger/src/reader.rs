@@ -8,6 +8,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use grille_policy::{SessionFacts, SessionId};
+use zeroize::Zeroizing;
 
 use crate::frame::{FrameReader, Next, SEGMENT_HEADER_BYTES, segment_path};
 use crate::leaf::Leaf;
@@ -43,6 +44,10 @@ pub struct Entry {
     pub leaf: Leaf,
     /// The contents, unless they are sealed from this reader.
     pub contents: Contents,
+    /// The exact bytes of the leaf, as the tree hashes them.
+    pub bytes: Vec<u8>,
+    /// The sealed contents, as the leaf names their digest.
+    pub sealed: Vec<u8>,
 }
 
 /// The sealed part of a record.
@@ -65,6 +70,8 @@ pub struct Opened {
     pub json: String,
     /// The bytes recorded with it.
     pub chunks: Vec<Chunk>,
+    /// What the leaf's commitment is salted with: together with the contents it proves them.
+    pub(crate) salt: [u8; SALT_BYTES],
 }
 
 impl Entry {
@@ -133,6 +140,10 @@ impl Reader {
         Ok(Self { dir: path.to_owned(), seal })
     }
 
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Every record of the log, in its order.
     pub fn records(&self) -> Result<Entries, ReadError> {
         Entries::begin(self, None, 0)
@@ -178,16 +189,7 @@ impl Reader {
                 continue;
             }
             let Some(session) = sessions.get_mut(&leaf.sid) else { continue };
-            session.records += 1;
-            session.last = leaf.log_time;
-            if leaf.kind == "decision" {
-                session.operations += 1;
-                match leaf.verdict.as_deref() {
-                    Some("allow") => session.allowed += 1,
-                    Some("review") => session.reviewed += 1,
-                    _ => session.blocked += 1,
-                }
-            }
+            session.count(&leaf);
             if leaf.kind == "session.close" {
                 let reason = match entries.open_record(&leaf, &sealed)? {
                     Some(Record::SessionClose(close)) => Some(close.reason.into_owned()),
@@ -201,7 +203,7 @@ impl Reader {
 }
 
 impl SessionSummary {
-    fn begin(leaf: &Leaf, facts: Option<SessionFacts>) -> Self {
+    pub(crate) fn begin(leaf: &Leaf, facts: Option<SessionFacts>) -> Self {
         Self {
             id: leaf.sid,
             facts,
@@ -215,6 +217,20 @@ impl SessionSummary {
             end: SessionEnd::Open,
         }
     }
+
+    /// Takes in a further record of the session.
+    pub(crate) fn count(&mut self, leaf: &Leaf) {
+        self.records += 1;
+        self.last = leaf.log_time;
+        if leaf.kind == "decision" {
+            self.operations += 1;
+            match leaf.verdict.as_deref() {
+                Some("allow") => self.allowed += 1,
+                Some("review") => self.reviewed += 1,
+                _ => self.blocked += 1,
+            }
+        }
+    }
 }
 
 /// Records, one after the other. Ends at the last whole one that was there when it began.
@@ -222,6 +238,8 @@ pub struct Entries {
     reader: Reader,
     frames: FrameReader,
     index: u64,
+    /// The bytes of the leaf that was read last.
+    leaf: Vec<u8>,
     only: Option<SessionId>,
     keys: HashMap<SessionId, Result<OpeningKey, NoKey>>,
     is_done: bool,
@@ -233,11 +251,11 @@ impl Entries {
         let index = if segment == 0 { 0 } else { first_index(&reader.dir, segment)? };
         let frames = FrameReader::open_at(&reader.dir, segment, 0, index).and_then(FrameReader::until_now);
         let frames = frames.map_err(io(&path))?;
-        Ok(Self { reader: reader.clone(), frames, index, only, keys: HashMap::new(), is_done: false })
+        Ok(Self { reader: reader.clone(), frames, index, leaf: Vec::new(), only, keys: HashMap::new(), is_done: false })
     }
 
     /// The next leaf that is asked for, with its sealed contents.
-    fn next_leaf(&mut self) -> Result<Option<(Leaf, Vec<u8>)>, ReadError> {
+    pub(crate) fn next_leaf(&mut self) -> Result<Option<(Leaf, Vec<u8>)>, ReadError> {
         loop {
             let (path, index) = (self.frames.path(), self.frames.index());
             let dir = &self.reader.dir;
@@ -254,6 +272,8 @@ impl Entries {
                         damaged(frame.index, frame.segment, frame.offset, "its leaf is in no known form")
                     })?;
                     if self.only.is_none_or(|only| only == leaf.sid) {
+                        self.leaf.clear();
+                        self.leaf.extend_from_slice(frame.leaf);
                         return Ok(Some((leaf, frame.sealed.to_vec())));
                     }
                 }
@@ -265,7 +285,17 @@ impl Entries {
         }
     }
 
-    fn open_record(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Option<Record<'static>>, ReadError> {
+    /// The index of the leaf that was read last.
+    pub(crate) const fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// A session's own key, for whoever may hand it on; none where it is not to be had.
+    pub(crate) fn session_key(&self, id: SessionId) -> Option<Zeroizing<[u8; 32]>> {
+        self.keys.get(&id)?.as_ref().ok().map(OpeningKey::reveal)
+    }
+
+    pub(crate) fn open_record(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Option<Record<'static>>, ReadError> {
         match self.contents(leaf, sealed)? {
             Contents::Open(opened) => Ok(opened.record),
             Contents::Sealed(_) => Ok(None),
@@ -304,7 +334,7 @@ impl Entries {
         let index = self.index;
         let contents = self.contents(&leaf, &sealed)?;
         self.is_done = self.only.is_some() && matches!(leaf.kind.as_str(), "session.close" | "node.stop");
-        Ok(Some(Entry { index, leaf, contents }))
+        Ok(Some(Entry { index, leaf, contents, bytes: self.leaf.clone(), sealed }))
     }
 }
 
@@ -362,7 +392,8 @@ fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
     }
     let (json, chunks) = parse(contents)?;
     let json = String::from_utf8(json.to_vec()).ok()?;
-    Some(Opened { record: serde_json::from_str(&json).ok(), json, chunks })
+    let salt = salt.try_into().ok()?;
+    Some(Opened { record: serde_json::from_str(&json).ok(), json, chunks, salt })
 }
 
 /// The index of a segment's first record, as its first line says.

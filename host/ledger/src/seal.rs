@@ -92,7 +92,10 @@ impl SessionKey {
 }
 
 /// A session's key for reading.
-pub(crate) struct OpeningKey(LessSafeKey);
+pub(crate) struct OpeningKey {
+    key: LessSafeKey,
+    bytes: Zeroizing<[u8; 32]>,
+}
 
 /// Why a session's key is not to be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +136,14 @@ impl OpeningKey {
             .wrapping()
             .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(wrap_context(sid)), &mut wrapped)
             .map_err(|_| NoKey::Damaged)?;
-        let unbound = UnboundKey::new(&AES_256_GCM, bytes).map_err(|_| NoKey::Damaged)?;
-        Ok(Self(LessSafeKey::new(unbound)))
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(&*bytes).map_err(|_| NoKey::Damaged)?);
+        let unbound = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).map_err(|_| NoKey::Damaged)?;
+        Ok(Self { key: LessSafeKey::new(unbound), bytes })
+    }
+
+    /// The key itself: it opens this session and no other.
+    pub(crate) fn reveal(&self) -> Zeroizing<[u8; 32]> {
+        self.bytes.clone()
     }
 
     /// The plaintext of sealed contents.
@@ -142,7 +151,7 @@ impl OpeningKey {
         let (nonce, text) = sealed.split_first_chunk::<NONCE_BYTES>()?;
         let mut text = text.to_vec();
         let length = self
-            .0
+            .key
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(context(sid, seq)), &mut text)
             .ok()?
             .len();

@@ -1,4 +1,5 @@
-//! Python drivers for the end-to-end tests, in a virtual environment under target/.
+//! Python drivers for the end-to-end tests, and what the verifier of evidence needs, in a virtual environment under
+//! target/.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::shell::{read, run, say, target_dir};
 
 /// psycopg bundles its own libpq, so that it speaks protocol 3.2 whatever the system has.
-const PINNED: [&str; 3] = ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9"];
+const PINNED: [&str; 4] = ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9", "cryptography==50.0.2"];
 
 /// Makes the environment once and returns its interpreter.
 pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {
@@ -24,7 +25,7 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))
         .context("make a virtual environment (Debian: apt-get install python3-venv)")?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PINNED))?;
-    read(Command::new(&python).args(["-c", "import asyncpg, psycopg, sqlalchemy"]))?;
+    read(Command::new(&python).args(["-c", "import asyncpg, cryptography, psycopg, sqlalchemy"]))?;
     fs::write(&mark, wanted).with_context(|| format!("write {}", mark.display()))?;
     Ok(python)
 }

@@ -1,0 +1,327 @@
+//! Evidence bundles: one tar file that somebody who does not trust us verifies without our software.
+//!
+//! A bundle holds whole sessions: every leaf with its inclusion proof under one signed checkpoint, the sealed contents,
+//! and the text of each record. A record without recorded bytes comes with its salt, which proves the text; the others
+//! take the session's key, which is added only when it is asked for. Of the node's own records those go along that the
+//! sessions hang on: starts, policy sets, review events, and who looked.
+
+mod csv;
+mod manifest;
+mod pages;
+mod pick;
+mod report;
+mod sheet;
+mod tar;
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+
+use grille_policy::{Digest, RequestId, SessionId};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::prove::prove_inclusion;
+use crate::reader::{Contents, Entry, Reader, SessionEnd};
+use crate::sha256::to_base64;
+use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, SigningKey, VerifierKey, read_kept};
+use manifest::Bundle;
+use pick::{Picked, PickedSession};
+use sheet::Sheet;
+
+/// A part of a session's records is closed at this size, so that memory stays bounded.
+const PART_BYTES: usize = 8 << 20;
+/// The verifier that goes along. It is Python, so it shares nothing with this program.
+const VERIFIER: &[u8] = include_bytes!("../verifier/verify.py");
+const READ_ME: &[u8] = include_bytes!("../verifier/README.txt");
+
+/// How a bundle is made.
+#[derive(Debug, Clone)]
+pub struct ExportOptions<'a> {
+    /// Signs the bundle's manifest: the key of the log.
+    pub signing_key: &'a SigningKey,
+    /// Whether the keys go along that open the sealed contents of the exported sessions, and of no others.
+    pub with_contents: bool,
+    /// Who exports, for the manifest and the report.
+    pub by: &'a str,
+    /// Now, in Unix microseconds.
+    pub at: u64,
+}
+
+/// Why there is no bundle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// There is no checkpoint under which anything could be proven.
+    #[error("there is no signed checkpoint to prove anything with: {0}")]
+    Checkpoint(NoteError),
+    /// It would be larger than what one report holds.
+    #[error("these sessions hold more than {limit} operations: narrow the export by time, subject, target or relation")]
+    TooLarge {
+        /// How many one bundle holds.
+        limit: usize,
+    },
+    /// The bundle cannot be written.
+    #[error("cannot write the bundle")]
+    Write(#[from] io::Error),
+}
+
+/// The sessions that a bundle is to hold, and what they hang on.
+pub struct Selection {
+    reader: Reader,
+    query: SessionQuery,
+    picked: Picked,
+}
+
+/// What a bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exported {
+    /// Sessions.
+    pub sessions: u64,
+    /// Records, those of the node included.
+    pub records: u64,
+    /// The size of the tree that they are proven to be in.
+    pub size: u64,
+}
+
+impl Reader {
+    /// Looks for the sessions to export, as far as the published checkpoint covers them. It has to be signed with
+    /// `key`. Reads the log once.
+    pub fn select(&self, query: &SessionQuery, key: &VerifierKey) -> Result<Selection, ExportError> {
+        let note = std::fs::read_to_string(self.dir().join("checkpoint"));
+        let note = note.map_err(|_| ExportError::Checkpoint(NoteError::Malformed))?;
+        let checkpoint = Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?;
+        let picked = pick::pick(self, query, checkpoint, note)?;
+        Ok(Selection { reader: self.clone(), query: query.clone(), picked })
+    }
+}
+
+impl Selection {
+    /// How many sessions were found.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.picked.sessions.len()
+    }
+
+    /// Writes the bundle. Memory is bounded by the largest record and the report's lines.
+    pub fn write(self, options: &ExportOptions<'_>, out: &mut dyn Write) -> Result<Exported, ExportError> {
+        let Self { reader, query, picked } = self;
+        let key = options.signing_key.verifier_key(&picked.checkpoint.origin).map_err(ReadError::from)?;
+        let mut writer = Writer {
+            reader: &reader,
+            picked: &picked,
+            bundle: Bundle::new(out),
+            sheet: Sheet::new(&query, options),
+            components: BTreeSet::new(),
+            settings: BTreeSet::new(),
+            records: 0,
+        };
+        writer.bundle.add("README.txt", READ_ME)?;
+        writer.bundle.add("verify.py", VERIFIER)?;
+        writer.bundle.add("checkpoint", picked.note.as_bytes())?;
+        writer.bundle.add("keys/log.vkey", format!("{key}\n").as_bytes())?;
+        writer.node()?;
+        let mut keys = serde_json::Map::new();
+        for (id, session) in &picked.sessions {
+            if let Some(key) = writer.session(*id, session)?.filter(|_| options.with_contents) {
+                keys.insert(id.to_string(), key.into());
+            }
+        }
+        if options.with_contents {
+            let text = Zeroizing::new(serde_json::to_vec(&keys).map_err(io::Error::from)?);
+            writer.bundle.add("keys/contents.json", &text)?;
+        }
+        let missing = writer.plugins()?;
+        let Writer { mut bundle, sheet, records, .. } = writer;
+        bundle.add("report.csv", csv::table(&sheet).as_bytes())?;
+        bundle.add("report.html", report::page(&sheet, &picked.checkpoint).as_bytes())?;
+        bundle.finish(&sheet, &picked, &missing, &key, options)?;
+        Ok(Exported { sessions: picked.sessions.len() as u64, records, size: picked.checkpoint.size })
+    }
+}
+
+/// One bundle that is being written.
+struct Writer<'a, 'o> {
+    reader: &'a Reader,
+    picked: &'a Picked,
+    bundle: Bundle<'o>,
+    sheet: Sheet,
+    /// What decided.
+    components: BTreeSet<Digest>,
+    settings: BTreeSet<Digest>,
+    records: u64,
+}
+
+/// One line of a part.
+#[derive(Serialize)]
+struct Row<'a> {
+    index: u64,
+    /// The leaf's exact text.
+    leaf: &'a str,
+    /// RFC 6962's audit path, lowest first, in base64.
+    proof: Vec<String>,
+    /// The record's exact text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<&'a str>,
+    /// Proves the text, where nothing was recorded beside it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    salt: Option<String>,
+}
+
+impl Writer<'_, '_> {
+    /// The node's own records, and the approvals among them once more as files of their own.
+    fn node(&mut self) -> Result<(), ExportError> {
+        let Some((&first, &last)) = self.picked.node.first().zip(self.picked.node.last()) else { return Ok(()) };
+        let (mut part, mut votes) = (Part::default(), std::collections::BTreeMap::<RequestId, u32>::new());
+        for entry in self.reader.records()? {
+            let entry = entry?;
+            if entry.index > last {
+                break;
+            }
+            if entry.index < first || !self.picked.node.contains(&entry.index) {
+                continue;
+            }
+            self.row(&mut part, &entry)?;
+            let Some(record) = entry.record() else { continue };
+            self.sheet.node(entry.index, entry.leaf.log_time, record);
+            match record {
+                Record::Review(event) => {
+                    if let Some(envelope) = &event.envelope {
+                        let vote = votes.entry(event.request).or_default();
+                        *vote += 1;
+                        let name = format!("approvals/{}-{vote}.dsse.json", event.request);
+                        self.bundle.add(&name, envelope.as_bytes())?;
+                    }
+                }
+                Record::PolicyChange(change) => {
+                    for policy in change.policies.values() {
+                        self.components.insert(policy.plugin);
+                        self.settings.insert(policy.settings);
+                    }
+                }
+                _ => {}
+            }
+            if part.rows.len() >= PART_BYTES {
+                part.close("node", &mut self.bundle, false)?;
+            }
+        }
+        Ok(part.close("node", &mut self.bundle, false)?)
+    }
+
+    /// A whole session; its key in base64, where there is one.
+    fn session(&mut self, id: SessionId, picked: &PickedSession) -> Result<Option<String>, ExportError> {
+        let folder = format!("sessions/{id}");
+        let mut part = Part::default();
+        let mut entries = self.reader.session(id)?;
+        let mut written = 0;
+        while written < picked.records
+            && let Some(entry) = entries.next()
+        {
+            let entry = entry?;
+            written += 1;
+            self.row(&mut part, &entry)?;
+            part.sealed.extend_from_slice(&entry.sealed);
+            self.note(&entry)?;
+            if part.rows.len() + part.sealed.len() >= PART_BYTES {
+                part.close(&folder, &mut self.bundle, true)?;
+            }
+        }
+        part.close(&folder, &mut self.bundle, true)?;
+        self.sheet.end(id, picked);
+        Ok(entries.session_key(id).map(|key| to_standard(key.as_slice())))
+    }
+
+    fn row(&mut self, part: &mut Part, entry: &Entry) -> Result<(), ExportError> {
+        let proof = prove_inclusion(self.reader.dir(), entry.index, &self.picked.checkpoint)?;
+        let proof = proof.map(|proof| proof.path).unwrap_or_default();
+        let opened = match &entry.contents {
+            Contents::Open(opened) => Some(opened),
+            Contents::Sealed(_) => None,
+        };
+        let row = Row {
+            index: entry.index,
+            leaf: std::str::from_utf8(&entry.bytes).unwrap_or_default(),
+            proof: proof.iter().map(|hash| to_standard(hash)).collect(),
+            record: opened.map(|opened| opened.json.as_str()),
+            salt: opened.filter(|opened| opened.chunks.is_empty()).map(|opened| to_base64(&opened.salt)),
+        };
+        serde_json::to_writer(&mut part.rows, &row).map_err(io::Error::from)?;
+        part.rows.push(b'\n');
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Takes a session's record into the report, and notes what decided.
+    fn note(&mut self, entry: &Entry) -> Result<(), ExportError> {
+        let decision = match entry.record() {
+            Some(Record::Decision(record)) => Some(&record.decision),
+            Some(Record::SessionOpen(open)) => open.decision.as_ref(),
+            _ => None,
+        };
+        let opinions = decision.iter().flat_map(|decision| &decision.opinions);
+        for opinion in opinions.filter(|opinion| opinion.plugin != Digest([0; 32])) {
+            self.components.insert(opinion.plugin);
+            self.settings.insert(opinion.settings);
+        }
+        self.sheet.session(entry)
+    }
+
+    /// What decided, byte by byte; the names of what the ledger does not have.
+    fn plugins(&mut self) -> Result<Vec<String>, ExportError> {
+        let mut missing = Vec::new();
+        for (kept, digests, ending) in
+            [(Kept::Plugin, &self.components, "wasm"), (Kept::Settings, &self.settings, "json")]
+        {
+            for digest in digests {
+                let name = format!("plugins/{digest}.{ending}");
+                match read_kept(self.reader.dir(), kept, digest)? {
+                    Some(bytes) => self.bundle.add(&name, &bytes)?,
+                    None => missing.push(name),
+                }
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Records of one session that go into one pair of files.
+#[derive(Default)]
+struct Part {
+    number: u32,
+    rows: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Part {
+    fn close(&mut self, folder: &str, bundle: &mut Bundle<'_>, has_contents: bool) -> io::Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        bundle.add(&format!("{folder}/{:04}.ndjson", self.number), &self.rows)?;
+        if has_contents {
+            bundle.add(&format!("{folder}/{:04}.sealed", self.number), &self.sealed)?;
+        }
+        self.number += 1;
+        self.rows.clear();
+        self.sealed.clear();
+        Ok(())
+    }
+}
+
+impl SessionEnd {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Closed(_) => "closed",
+            Self::Lost => "lost",
+        }
+    }
+}
+
+fn to_standard(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -1,0 +1,168 @@
+//! Which records go into a bundle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use grille_policy::{RequestId, SessionId};
+
+use super::ExportError;
+use super::sheet::OPERATIONS_MAX;
+use crate::leaf::Leaf;
+use crate::reader::{Entries, Reader, SessionEnd};
+use crate::{Checkpoint, Record, SessionQuery};
+
+/// The sessions of a bundle and the node's own records that belong to them.
+pub(super) struct Picked {
+    pub(super) checkpoint: Checkpoint,
+    /// The checkpoint as it was published.
+    pub(super) note: String,
+    pub(super) sessions: BTreeMap<SessionId, PickedSession>,
+    /// Their indexes.
+    pub(super) node: BTreeSet<u64>,
+}
+
+/// A session as far as the checkpoint covers it.
+pub(super) struct PickedSession {
+    pub(super) records: u64,
+    pub(super) end: SessionEnd,
+    first: u64,
+    last: u64,
+    operations: usize,
+    is_matched: bool,
+    /// The starts of the node and the policy sets that decided.
+    sets: BTreeSet<(usize, u64)>,
+    requests: BTreeSet<RequestId>,
+}
+
+/// The node's own records, by what they are about.
+#[derive(Default)]
+struct Node {
+    starts: Vec<u64>,
+    changes: Vec<(usize, u64, u64)>,
+    reviews: Vec<(RequestId, u64)>,
+    reads: Vec<(SessionId, u64)>,
+    /// The last export: this one.
+    export: Option<u64>,
+}
+
+pub(super) fn pick(
+    reader: &Reader,
+    query: &SessionQuery,
+    checkpoint: Checkpoint,
+    note: String,
+) -> Result<Picked, ExportError> {
+    let mut sessions: BTreeMap<SessionId, PickedSession> = BTreeMap::new();
+    let mut node = Node::default();
+    let mut entries = reader.records()?;
+    while let Some((leaf, sealed)) = entries.next_leaf()? {
+        let index = entries.index();
+        if index >= checkpoint.size {
+            break;
+        }
+        match leaf.kind.as_str() {
+            "node.start" => {
+                node.starts.push(index);
+                for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
+                    session.end = SessionEnd::Lost;
+                }
+            }
+            "policy.change" | "review" | "read" => node.take(index, &leaf, entries.open_record(&leaf, &sealed)?),
+            "session.open" => {
+                if is_candidate(query, &leaf, &mut entries, &sealed)? {
+                    let mut session = PickedSession::begin(&leaf, query);
+                    session.note_set(&node, &leaf);
+                    sessions.insert(leaf.sid, session);
+                }
+            }
+            _ => {
+                let Some(session) = sessions.get_mut(&leaf.sid) else { continue };
+                session.records += 1;
+                session.last = leaf.log_time;
+                if leaf.kind == "decision" {
+                    session.operations += 1;
+                    session.note_set(&node, &leaf);
+                    if let Some(Record::Decision(record)) = entries.open_record(&leaf, &sealed)? {
+                        session.requests.extend(record.request);
+                        session.is_matched |= query.admits_operation(&record);
+                    }
+                }
+                if leaf.kind == "session.close" {
+                    session.end = SessionEnd::Closed(None);
+                    if !session.is_wanted(query) {
+                        sessions.remove(&leaf.sid);
+                    }
+                }
+            }
+        }
+    }
+    sessions.retain(|_, session| session.is_wanted(query));
+    if sessions.values().map(|session| session.operations).sum::<usize>() > OPERATIONS_MAX {
+        return Err(ExportError::TooLarge { limit: OPERATIONS_MAX });
+    }
+    let node = node.of(&sessions);
+    Ok(Picked { checkpoint, note, sessions, node })
+}
+
+/// Whether a session that begins may be meant. One whose key was destroyed is known by its id alone.
+fn is_candidate(query: &SessionQuery, leaf: &Leaf, entries: &mut Entries, sealed: &[u8]) -> Result<bool, ExportError> {
+    if !query.sessions.is_empty() && !query.sessions.contains(&leaf.sid) {
+        return Ok(false);
+    }
+    Ok(match entries.open_record(leaf, sealed)? {
+        Some(Record::SessionOpen(open)) => query.admits_session(&open.facts),
+        _ => query.subject.is_none() && query.target.is_none() && !query.is_about_operations(),
+    })
+}
+
+impl PickedSession {
+    fn begin(leaf: &Leaf, query: &SessionQuery) -> Self {
+        Self {
+            records: 1,
+            end: SessionEnd::Open,
+            first: leaf.log_time,
+            last: leaf.log_time,
+            operations: 0,
+            is_matched: !query.is_about_operations(),
+            sets: BTreeSet::new(),
+            requests: BTreeSet::new(),
+        }
+    }
+
+    fn note_set(&mut self, node: &Node, leaf: &Leaf) {
+        self.sets.insert((node.starts.len(), leaf.epoch.unwrap_or_default()));
+    }
+
+    fn is_wanted(&self, query: &SessionQuery) -> bool {
+        self.is_matched && query.admits_time(self.first, self.last)
+    }
+}
+
+impl Node {
+    fn take(&mut self, index: u64, leaf: &Leaf, record: Option<Record<'static>>) {
+        match record {
+            Some(Record::PolicyChange(change)) if change.refused.is_none() => {
+                self.changes.push((self.starts.len(), leaf.epoch.unwrap_or_default(), index));
+            }
+            Some(Record::Review(event)) => self.reviews.push((event.request, index)),
+            Some(Record::Read(read)) => {
+                self.reads.extend(read.session.map(|session| (session, index)));
+                if read.action == "ledger.export" {
+                    self.export = Some(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The indexes of those that belong to these sessions.
+    fn of(self, sessions: &BTreeMap<SessionId, PickedSession>) -> BTreeSet<u64> {
+        let sets: BTreeSet<(usize, u64)> = sessions.values().flat_map(|session| session.sets.clone()).collect();
+        let requests: BTreeSet<RequestId> = sessions.values().flat_map(|session| session.requests.clone()).collect();
+        let starts = sets.iter().filter_map(|(start, _)| self.starts.get(start.checked_sub(1)?).copied());
+        let mut node: BTreeSet<u64> = starts.collect();
+        node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
+        node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
+        node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
+        node.extend(self.export);
+        node
+    }
+}
