@@ -10,8 +10,8 @@ use axum::{Router, middleware};
 use grille_review::Desk;
 
 use crate::problem::Problem;
-use crate::rooms::{Audit, DecisionView, Identify, PolicyChanges, PolicyView, SessionView, StatusView};
-use crate::{decisions, guard, metrics, policies, reviews, sessions, status};
+use crate::rooms::{Audit, DecisionView, EvidenceView, Identify, PolicyChanges, PolicyView, SessionView, StatusView};
+use crate::{decisions, evidence, guard, metrics, policies, reviews, sessions, status};
 
 /// The largest request body: a reason of some pages.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -49,6 +49,8 @@ pub struct Rooms {
     pub sessions: Arc<dyn SessionView>,
     /// Decisions that were written down.
     pub decisions: Arc<dyn DecisionView>,
+    /// What the ledger proves.
+    pub evidence: Arc<dyn EvidenceView>,
     /// The ledger.
     pub audit: Arc<dyn Audit>,
     /// Reviews.
@@ -70,10 +72,13 @@ pub fn router(config: AdminConfig, rooms: Rooms) -> Router {
         .route("/v1/policies/{name}/promote", post(policies::promote))
         .route("/v1/policies/{name}/rollback", post(policies::rollback))
         .route("/v1/sessions", get(sessions::list))
+        .route("/v1/sessions/search", get(evidence::search))
         .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::kill))
         .route("/v1/sessions/{id}/recording", get(sessions::recording))
         .route("/v1/decisions/{id}", get(decisions::show))
         .route("/v1/plugins/{digest}", get(decisions::component))
+        .route("/v1/ledger/export", get(evidence::export))
+        .route("/v1/ledger/checkpoint", post(evidence::checkpoint))
         .route("/v1/reviews", get(reviews::list))
         .route("/v1/reviews/{id}", get(reviews::show))
         .route("/v1/reviews/{id}/approve", post(reviews::approve))

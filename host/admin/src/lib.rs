@@ -11,6 +11,7 @@
 mod app;
 mod caller;
 mod decisions;
+mod evidence;
 mod guard;
 mod metrics;
 mod policies;
@@ -25,7 +26,8 @@ pub mod view;
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
 pub use rooms::{
-    Act, Action, Audit, DecisionView, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RecordingStream,
-    RefusedChange, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded,
+    Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, Identify, NotIdentified, PolicyChanges,
+    PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter, SessionSearch, SessionView, StatusView,
+    Unreadable, Unrecorded,
 };
 pub use serve::serve;

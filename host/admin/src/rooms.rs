@@ -3,7 +3,10 @@ use std::sync::Arc;
 use grille_policy::{BoxFuture, DecisionId, Digest, SessionId, Subject};
 use tokio::sync::mpsc;
 
-use crate::view::{Changed, DecisionDetail, Moment, Policies, Promotion, Session, SessionDetail, Status};
+use crate::view::{
+    Changed, DecisionDetail, FoundSession, Moment, Policies, Promotion, Session, SessionDetail, SignedCheckpoint,
+    Status,
+};
 
 /// Tokens to subjects.
 pub trait Identify: Send + Sync {
@@ -113,6 +116,64 @@ pub trait DecisionView: Send + Sync {
     fn component(&self, digest: Digest) -> BoxFuture<'_, Result<Option<Vec<u8>>, Unreadable>>;
 }
 
+/// What the ledger proves, and to whom.
+pub trait EvidenceView: Send + Sync {
+    /// What is looked for, in words, for the record of it.
+    fn describe(&self, search: &SessionSearch) -> String;
+
+    /// The sessions that match, newest first.
+    fn search(&self, search: SessionSearch) -> BoxFuture<'_, Result<Vec<FoundSession>, Unreadable>>;
+
+    /// A bundle of the sessions that match; none if none do. Its last records are those that were written before it.
+    fn export<'a>(
+        &'a self,
+        wish: EvidenceWish,
+        by: &'a Subject,
+    ) -> BoxFuture<'a, Result<Option<BundleStream>, Unreadable>>;
+
+    /// Signs a checkpoint over everything that is written by now.
+    fn checkpoint(&self) -> BoxFuture<'_, Result<SignedCheckpoint, Unreadable>>;
+}
+
+/// Sessions that are looked for. What is absent does not matter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionSearch {
+    /// One of these; empty for all.
+    pub sessions: Vec<SessionId>,
+    /// The person's `sub` or name, or the `sub` of an agent who acts for them.
+    pub subject: Option<String>,
+    /// The target's name.
+    pub target: Option<String>,
+    /// From this time on, in Unix microseconds.
+    pub from_us: Option<u64>,
+    /// Until before this time, in Unix microseconds.
+    pub to_us: Option<u64>,
+    /// A relation that is named.
+    pub relation: Option<String>,
+    /// A part of the text.
+    pub text: Option<String>,
+    /// `allow`, `review` or `block`.
+    pub verdict: Option<String>,
+    /// A policy that was asked.
+    pub policy: Option<String>,
+    /// The beginning of the digest of a component that was asked.
+    pub plugin: Option<String>,
+    /// At most so many; bundles are not limited by it.
+    pub limit: usize,
+}
+
+/// A bundle that somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvidenceWish {
+    /// Of which sessions.
+    pub search: SessionSearch,
+    /// Whether the keys that open the sessions' sealed contents go along.
+    pub with_contents: bool,
+}
+
+/// A bundle as it is written; dropping it ends the writing, an error breaks it off.
+pub type BundleStream = mpsc::Receiver<Result<Vec<u8>, Unreadable>>;
+
 /// A recording as it is read; dropping it ends the reading. The channel is to be bounded tightly: recordings are long.
 pub type RecordingStream = mpsc::Receiver<Moment>;
 
@@ -169,6 +230,8 @@ pub enum Action {
     SessionList,
     /// Showed a session.
     SessionShow,
+    /// Searched sessions.
+    SessionSearch,
     /// Replayed a session.
     SessionReplay,
     /// Ended a session.
@@ -185,6 +248,10 @@ pub enum Action {
     PolicyPromote,
     /// Went back to what was chosen before.
     PolicyRollback,
+    /// Exported evidence.
+    LedgerExport,
+    /// Had a checkpoint signed.
+    LedgerCheckpoint,
     /// Asked for what their groups do not give.
     Refused,
 }
@@ -196,6 +263,7 @@ impl Action {
         match self {
             Self::SessionList => "session.list",
             Self::SessionShow => "session.show",
+            Self::SessionSearch => "session.search",
             Self::SessionReplay => "session.replay",
             Self::SessionKill => "session.kill",
             Self::DecisionShow => "decision.show",
@@ -204,6 +272,8 @@ impl Action {
             Self::ReviewShow => "review.show",
             Self::PolicyPromote => "policy.promote",
             Self::PolicyRollback => "policy.rollback",
+            Self::LedgerExport => "ledger.export",
+            Self::LedgerCheckpoint => "ledger.checkpoint",
             Self::Refused => "refused",
         }
     }
@@ -211,6 +281,9 @@ impl Action {
     /// Whether it only looks.
     #[must_use]
     pub const fn is_look(self) -> bool {
-        !matches!(self, Self::SessionKill | Self::PolicyPromote | Self::PolicyRollback | Self::Refused)
+        !matches!(
+            self,
+            Self::SessionKill | Self::PolicyPromote | Self::PolicyRollback | Self::LedgerCheckpoint | Self::Refused
+        )
     }
 }

@@ -112,7 +112,7 @@ pub(crate) async fn kill(
 }
 
 /// The session that a text names: an id, or a beginning that only one has.
-async fn find(app: &App, text: &str) -> Result<SessionId, Problem> {
+pub(crate) async fn find(app: &App, text: &str) -> Result<SessionId, Problem> {
     let letters = text.strip_prefix("s-").unwrap_or(text);
     if letters.is_empty() || letters.len() > 16 || !letters.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(unknown(text));

@@ -466,6 +466,51 @@ pub struct Reason {
     pub reason: String,
 }
 
+/// `GET /v1/sessions/search`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundSessions {
+    /// Newest first.
+    pub sessions: Vec<FoundSession>,
+}
+
+/// A session that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundSession {
+    /// The session.
+    #[serde(flatten)]
+    pub session: Session,
+    /// The first operations that match; empty where nothing was asked of operations.
+    pub matches: Vec<FoundOperation>,
+    /// How many more match than are told.
+    pub more: u64,
+}
+
+/// An operation that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundOperation {
+    /// The decision.
+    pub decision: DecisionId,
+    /// When, in Unix milliseconds.
+    pub at_ms: u64,
+    /// `allow`, `review` or `block`.
+    pub verdict: Arc<str>,
+    /// The text.
+    pub text: Arc<str>,
+}
+
+/// The answer of `POST /v1/ledger/checkpoint`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedCheckpoint {
+    /// The log.
+    pub origin: Arc<str>,
+    /// How many records it covers.
+    pub size: u64,
+    /// The root hash over them, in base64.
+    pub root: String,
+    /// The signed note, exactly.
+    pub note: String,
+}
+
 /// The answer of `DELETE /v1/sessions/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Killed {

@@ -33,6 +33,13 @@ pub(crate) struct Reach {
     token_file: Option<PathBuf>,
 }
 
+impl Reach {
+    /// The configuration that is meant, said or not.
+    pub(crate) fn config_path(&self) -> &Path {
+        self.config.as_deref().unwrap_or_else(|| Path::new("grille.toml"))
+    }
+}
+
 /// Why there is no answer, by exit code.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NoAnswer {
@@ -101,6 +108,11 @@ impl Client {
     /// An answer that is read as it comes.
     pub(crate) async fn stream(&self, path: &[&str]) -> Result<Response, NoAnswer> {
         self.send(Method::GET, path, &[], None::<&()>).await
+    }
+
+    /// A file that is read as it comes.
+    pub(crate) async fn download(&self, path: &[&str], query: &[(&str, String)]) -> Result<Response, NoAnswer> {
+        self.send(Method::GET, path, query, None::<&()>).await
     }
 
     async fn send(

@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 mod session;
 mod table;
+mod wanted;
 
 use std::future::Future;
 use std::io::Write as _;
@@ -49,7 +50,7 @@ enum Command {
     /// Decide what waits for people
     #[command(subcommand)]
     Review(review::Action),
-    /// Prove that the ledger is whole
+    /// Prove what happened, to those who do not trust you either
     #[command(subcommand)]
     Ledger(ledger::Action),
     /// The clinic: database, issuer and policies to try Grille on

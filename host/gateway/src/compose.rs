@@ -28,7 +28,7 @@ use crate::rooms::status::Overview;
 use crate::routes::{Known, routes};
 use crate::secrets::resolve;
 use crate::state::{InForce, State};
-use crate::views::{Decisions, Sessions};
+use crate::views::{Decisions, Evidence, Live, Sessions};
 use crate::{lookups, policies};
 
 /// What only the command line may say.
@@ -118,6 +118,7 @@ impl Gateway {
             lookups,
             ledger,
             seal_key: keys.seal,
+            signing_key: keys.signing,
             desk,
             verifier,
             started_with: config.clone(),
@@ -167,7 +168,7 @@ pub(crate) fn issuers(config: &Config, options: Options) -> anyhow::Result<Vec<I
     Ok(issuers)
 }
 
-fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
+pub(crate) fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
     let path = config.ledger.path.clone();
     let mut settings = LedgerConfig::new(path, keys.signing.clone(), keys.seal.clone());
     settings.sync = match config.ledger.sync {
@@ -235,12 +236,14 @@ fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {
     let config = state.config();
     let Some(admin) = &config.admin else { return Ok(None) };
     let live = Arc::clone(state.path.live());
+    let (seal, signing) = (state.seal_key.clone(), state.signing_key.clone());
     let rooms = Rooms {
         identify: Arc::new(Identity(Arc::clone(&state.verifier))),
         status: Arc::new(Overview(Arc::clone(state))),
         policies: Arc::new(Overview(Arc::clone(state))),
         changes: Arc::new(Changes(Arc::clone(state))),
         decisions: Arc::new(Decisions::new(state.ledger.path().to_owned(), state.seal_key.clone())),
+        evidence: Arc::new(Evidence::new(state.ledger.clone(), seal, signing, Arc::clone(&live) as Arc<dyn Live>)),
         sessions: Arc::new(Sessions::new(state.ledger.path().to_owned(), state.seal_key.clone(), live)),
         audit: Arc::new(LedgerAudit(state.ledger.clone())),
         desk: state.desk.clone(),

@@ -6,6 +6,7 @@
 
 mod check;
 mod compose;
+mod custody;
 mod digests;
 mod keys;
 mod logging;
@@ -22,5 +23,6 @@ mod weakening;
 
 pub use check::{Found, check, check_online};
 pub use compose::{Gateway, Options, read_config};
+pub use custody::{Custody, owner};
 pub use logging::{LogFormat, start as start_logging};
 pub use run::{Running, Signals};

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use grille_admin::view::Reload;
 use grille_config::{Config, Lock};
 use grille_identity::Verifier;
-use grille_ledger::{Ledger, SealKey};
+use grille_ledger::{Ledger, SealKey, SigningKey};
 use grille_net::ServerTls;
 use grille_plugin::PluginHost;
 use grille_policy::Digest;
@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     /// Opens what the ledger sealed, for those who may look.
     pub(crate) seal_key: SealKey,
+    /// Signs what is taken out of the ledger.
+    pub(crate) signing_key: SigningKey,
     pub(crate) desk: Desk,
     pub(crate) verifier: Arc<Verifier>,
     /// What listeners, ledger and the like were made from: only a restart changes them.

@@ -1,6 +1,7 @@
 //! What the admin API shows, out of the ledger, the live sessions, the policies and the configuration.
 
 mod decisions;
+mod evidence;
 mod sessions;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use grille_policy::{SessionFacts, SessionId};
 
 pub use decisions::Decisions;
+pub use evidence::Evidence;
 pub use sessions::{Live, Sessions};
 
 impl Live for grille_postgres::LiveSessions {

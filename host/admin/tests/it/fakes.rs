@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
-    Activity, Changed, DecisionDetail, EpochSessions, Ledger, Moment, OperationLine, Policies, Policy, Session,
-    SessionDetail, Status,
+    Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Ledger, Moment, OperationLine, Policies, Policy,
+    Session, SessionDetail, SignedCheckpoint, Status,
 };
 use grille_admin::{
-    Act, AdminConfig, Audit, DecisionView, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, Problem,
-    RecordingStream, RefusedChange, Rooms, SessionFilter, SessionView, StatusView, Unreadable, Unrecorded, router,
-    serve,
+    Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, Identify, NotIdentified,
+    PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream, RefusedChange, Rooms, SessionFilter,
+    SessionSearch, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
 };
 use grille_net::{DrainHandle, Listen, Listener, ServerTls, drain};
 use grille_policy::{
@@ -50,6 +50,7 @@ pub(crate) async fn start_with(tls: Option<Arc<ServerTls>>) -> Api {
         changes: fakes.clone(),
         sessions: fakes.clone(),
         decisions: fakes.clone(),
+        evidence: fakes.clone(),
         audit: fakes.clone(),
         desk: desk.clone(),
     };
@@ -360,6 +361,41 @@ impl DecisionView for Fakes {
                 _ => Ok(None),
             }
         })
+    }
+}
+
+impl EvidenceView for Fakes {
+    fn describe(&self, search: &SessionSearch) -> String {
+        format!("target={}", search.target.as_deref().unwrap_or("any"))
+    }
+
+    fn search(&self, search: SessionSearch) -> BoxFuture<'_, Result<Vec<FoundSession>, Unreadable>> {
+        let found = FoundSession { session: session(), matches: Vec::new(), more: 0 };
+        Box::pin(async move { Ok(vec![found; search.limit.min(1)]) })
+    }
+
+    fn export<'a>(
+        &'a self,
+        wish: EvidenceWish,
+        _by: &'a Subject,
+    ) -> BoxFuture<'a, Result<Option<BundleStream>, Unreadable>> {
+        Box::pin(async move {
+            let (sender, receiver) = tokio::sync::mpsc::channel(4);
+            let last = match wish.search.target.as_deref() {
+                Some("nowhere") => return Ok(None),
+                Some("broken") => Err(Unreadable("a disk failed".into())),
+                _ => Ok(b"end".to_vec()),
+            };
+            for piece in [Ok(b"begin ".to_vec()), last] {
+                sender.send(piece).await.expect("somebody listens");
+            }
+            Ok(Some(receiver))
+        })
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'_, Result<SignedCheckpoint, Unreadable>> {
+        let signed = SignedCheckpoint { origin: "grille/test".into(), size: 9, root: "r".into(), note: "n".into() };
+        Box::pin(async move { Ok(signed) })
     }
 }
 

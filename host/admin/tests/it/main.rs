@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fakes::{Api, UPDATE, ask, start, start_with};
-use grille_admin::view::{DecisionDetail, Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status};
+use grille_admin::view::{
+    DecisionDetail, FoundSessions, Killed, Moment, Policies, Reviews, SessionDetail, Sessions, Status,
+};
 use grille_admin::{Problem, serve};
 use grille_net::{KeySource, Listen, Listener, ServerTls, ServerTlsConfig, drain};
 use grille_policy::Digest;
@@ -55,6 +57,9 @@ async fn rights_come_from_groups() {
         (Method::GET, &recording, &["audra"]),
         (Method::GET, &decision, &["audra"]),
         (Method::GET, &plugin, &["audra"]),
+        (Method::GET, "/v1/sessions/search?text=ssn&verdict=block", &["audra"]),
+        (Method::GET, "/v1/ledger/export?subject=ann", &["audra"]),
+        (Method::POST, "/v1/ledger/checkpoint", &["ops", "audra"]),
         (Method::DELETE, &session, &["ops"]),
         (Method::GET, "/v1/reviews", &["ops", "audra", "rita", "ann"]),
     ] {
@@ -124,6 +129,40 @@ async fn a_recording_comes_line_by_line() {
     let moments: Vec<Moment> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(moments.len(), 300);
     assert!(matches!(&moments[0], Moment::Shown { data, .. } if data == "AAAA"));
+}
+
+#[tokio::test]
+async fn evidence_is_searched_and_exported_once_that_is_recorded() {
+    let api = start().await;
+    let found: FoundSessions = api.read("/v1/sessions/search?target=clinic&limit=5", "audra").await;
+    assert_eq!(found.sessions[0].session.id, fakes::session_id());
+    let beginning = &fakes::session_id().to_string()[..9];
+    let answer = api.send(Method::GET, &format!("/v1/ledger/export?session={beginning}"), "audra").await;
+    assert_eq!(answer.headers()["content-type"], "application/x-tar");
+    assert_eq!(answer.text().await.unwrap(), "begin end");
+    api.send(Method::GET, "/v1/ledger/export?target=clinic&contents=true", "audra").await;
+    let acts = api.acts();
+    assert_eq!(acts[0], "audra session.search target=clinic");
+    assert_eq!(acts[1], format!("audra ledger.export {}", fakes::session_id()));
+    assert_eq!(acts[2], "audra ledger.export target=clinic with contents");
+
+    // Half a bundle is no bundle.
+    let broken = api.client.get(api.url("/v1/ledger/export?target=broken")).bearer_auth("audra").send().await;
+    if let Ok(answer) = broken {
+        assert!(answer.bytes().await.is_err());
+    }
+    for (path, status) in [
+        ("/v1/ledger/export?target=nowhere", 404),
+        ("/v1/ledger/export?session=s-zzzz", 404),
+        ("/v1/ledger/export?odd=1", 400),
+        ("/v1/sessions/search?verdict=odd", 422),
+    ] {
+        assert_eq!(api.problem(Method::GET, path, "audra").await.0, status, "{path}");
+    }
+    api.fill_disk();
+    assert_eq!(api.problem(Method::GET, "/v1/ledger/export?target=clinic", "audra").await.0, 503);
+    assert_eq!(api.problem(Method::GET, "/v1/sessions/search", "audra").await.0, 503);
+    assert_eq!(api.problem(Method::POST, "/v1/ledger/checkpoint", "audra").await.0, 503);
 }
 
 #[tokio::test]

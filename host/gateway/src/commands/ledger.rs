@@ -1,3 +1,5 @@
+mod export;
+
 use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use super::{ConfigArg, Format, Outcome, complain, say};
 pub(crate) enum Action {
     /// Derive the whole log again and name the first bad record
     Verify(Verify),
+    /// Write a bundle that others verify without Grille: records, proofs, a report
+    Export(export::Export),
 }
 
 #[derive(Debug, clap::Args)]
@@ -33,7 +37,13 @@ pub(crate) struct Verify {
 }
 
 pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
-    let Action::Verify(args) = action;
+    match action {
+        Action::Verify(args) => verify_log(args),
+        Action::Export(args) => export::run(args),
+    }
+}
+
+fn verify_log(args: &Verify) -> anyhow::Result<Outcome> {
     let config = args.configured()?;
     let Some(path) = args.path.clone().or_else(|| config.as_ref().map(|config| config.ledger.path.clone())) else {
         let config = args.config.config.display();

@@ -262,7 +262,7 @@ fn row(facts: &SessionFacts, masked: Option<bool>, opened_ms: u64, is_live: bool
     }
 }
 
-fn summary_row(summary: SessionSummary, is_live: bool) -> Session {
+pub(super) fn summary_row(summary: SessionSummary, is_live: bool) -> Session {
     let mut session = match &summary.facts {
         Some(facts) => row(facts, None, summary.first / 1000, is_live),
         None => sealed(&summary, is_live),

@@ -8,7 +8,7 @@ use grille_admin::{
     Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RefusedChange, Rooms,
     StatusView, Unrecorded, router, serve,
 };
-use grille_gateway::views::{Decisions, Live, Sessions};
+use grille_gateway::views::{Decisions, Evidence, Live, Sessions};
 use grille_ledger::{
     DecisionRecord, Direction, Ledger, LedgerConfig, MaskedColumn, Outcome, Record, SealKey, SessionLog, SessionOpen,
     SigningKey,
@@ -39,7 +39,7 @@ pub(crate) struct House {
     people: Arc<People>,
     sessions: Mutex<Vec<SessionLog>>,
     _drain: DrainHandle,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 /// How a command ended.
@@ -59,7 +59,8 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger");
         let seal = SealKey::generate().unwrap();
-        let config = LedgerConfig::new(path.clone(), SigningKey::generate().unwrap(), seal.clone());
+        let signing = SigningKey::generate().unwrap();
+        let config = LedgerConfig::new(path.clone(), signing.clone(), seal.clone());
         let ledger = Ledger::open(config).unwrap();
         let people = Arc::new(People::default());
         let config = DeskConfig { reviewers: vec!["reviewers".into()], ..DeskConfig::default() };
@@ -71,6 +72,7 @@ impl House {
             policies: people.clone(),
             changes: people.clone(),
             decisions: Arc::new(Decisions::new(path.clone(), seal.clone())),
+            evidence: Arc::new(Evidence::new(ledger.clone(), seal.clone(), signing, people.clone())),
             sessions: Arc::new(Sessions::new(path, seal, people.clone())),
             audit: people.clone(),
             desk: desk.clone(),
@@ -88,7 +90,7 @@ impl House {
         let admin = format!("http://{}", listener.local_addr().unwrap());
         let (handle, ear) = drain();
         tokio::spawn(serve(listener, None, router(config, rooms), ear));
-        Self { admin, desk, ledger, people, sessions: Mutex::default(), _drain: handle, _dir: dir }
+        Self { admin, desk, ledger, people, sessions: Mutex::default(), _drain: handle, dir }
     }
 
     /// Runs the real binary; tokens are names here.
@@ -264,7 +266,7 @@ fn subject(name: &str) -> Subject {
     }
 }
 
-fn facts(name: &str) -> SessionFacts {
+pub(crate) fn facts(name: &str) -> SessionFacts {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     SessionFacts {
         id: SessionId::mint(u64::try_from(now.as_millis()).unwrap(), 7),

@@ -3,6 +3,7 @@
 
 mod check;
 mod commands;
+mod evidence;
 mod house;
 mod place;
 mod plugin;

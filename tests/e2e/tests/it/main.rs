@@ -3,6 +3,7 @@
 mod crash;
 mod day_one;
 mod drivers;
+mod evidence;
 mod explain;
 mod hostile;
 mod lifetime;

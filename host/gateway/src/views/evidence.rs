@@ -1,0 +1,195 @@
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use grille_admin::view::{FoundOperation, FoundSession, SignedCheckpoint};
+use grille_admin::{BundleStream, EvidenceView, EvidenceWish, SessionSearch, Unreadable};
+use grille_ledger::{
+    Checkpoint, ExportOptions, Exported, Ledger, Match, Reader, SealKey, Selection, SessionFound, SessionQuery,
+    SigningKey,
+};
+use grille_policy::{BoxFuture, Subject};
+use tokio::sync::mpsc;
+
+use super::sessions::{Live, summary_row, unreadable};
+
+/// A piece of a bundle on its way.
+const PIECE_BYTES: usize = 256 << 10;
+/// A slow reader holds so many pieces.
+const PIECES_IN_FLIGHT: usize = 8;
+
+/// What the ledger proves: searches, bundles, checkpoints.
+#[derive(Clone)]
+pub struct Evidence {
+    ledger: Ledger,
+    seal: SealKey,
+    signing: SigningKey,
+    live: Arc<dyn Live>,
+}
+
+impl Evidence {
+    /// The evidence in a ledger that is open; `signing` is the key of its checkpoints.
+    #[must_use]
+    pub fn new(ledger: Ledger, seal: SealKey, signing: SigningKey, live: Arc<dyn Live>) -> Self {
+        Self { ledger, seal, signing, live }
+    }
+
+    fn reader(&self) -> Result<Reader, Unreadable> {
+        Reader::open(self.ledger.path(), Some(self.seal.clone())).map_err(unreadable)
+    }
+
+    fn found(&self, search: &SessionSearch) -> Result<Vec<FoundSession>, Unreadable> {
+        let live: Vec<_> = self.live.list().into_iter().map(|(facts, _)| facts.id).collect();
+        let found = self.reader()?.search(&query(search), search.limit).map_err(unreadable)?;
+        let tell = |SessionFound { session, matches, more, .. }: SessionFound| {
+            let is_live = live.contains(&session.id);
+            FoundSession {
+                session: summary_row(session, is_live),
+                matches: matches.iter().map(operation).collect(),
+                more,
+            }
+        };
+        Ok(found.into_iter().map(tell).collect())
+    }
+
+    /// The sessions of a bundle, under a checkpoint that covers everything written by now.
+    ///
+    /// # Errors
+    /// The ledger cannot be signed or read.
+    pub async fn select(&self, search: &SessionSearch) -> Result<Selection, Unreadable> {
+        self.ledger.checkpoint().await.map_err(|error| Unreadable(error.to_string()))?;
+        let (this, query) = (self.clone(), query(search));
+        let select = move || {
+            let selected = this.reader()?.select(&query, this.ledger.verifier_key());
+            selected.map_err(|error| Unreadable(error.to_string()))
+        };
+        let selected = tokio::task::spawn_blocking(select).await;
+        selected.unwrap_or_else(|error| Err(Unreadable(error.to_string())))
+    }
+
+    /// Writes a bundle.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the bundle not be written.
+    pub fn write(
+        &self,
+        selection: Selection,
+        with_contents: bool,
+        by: &str,
+        out: &mut dyn Write,
+    ) -> Result<Exported, Unreadable> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let at = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+        let options = ExportOptions { signing_key: &self.signing, with_contents, by, at };
+        selection.write(&options, out).map_err(|error| Unreadable(chain(&error)))
+    }
+}
+
+impl EvidenceView for Evidence {
+    fn describe(&self, search: &SessionSearch) -> String {
+        query(search).describe()
+    }
+
+    fn search(&self, search: SessionSearch) -> BoxFuture<'_, Result<Vec<FoundSession>, Unreadable>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let found = tokio::task::spawn_blocking(move || this.found(&search)).await;
+            found.unwrap_or_else(|error| Err(Unreadable(error.to_string())))
+        })
+    }
+
+    fn export<'a>(
+        &'a self,
+        wish: EvidenceWish,
+        by: &'a Subject,
+    ) -> BoxFuture<'a, Result<Option<BundleStream>, Unreadable>> {
+        let by = format!("{} ({} at {})", by.name, by.sub, by.issuer);
+        Box::pin(async move {
+            let selection = self.select(&wish.search).await?;
+            if selection.sessions() == 0 {
+                return Ok(None);
+            }
+            let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);
+            let this = self.clone();
+            tokio::task::spawn_blocking(move || {
+                let mut pieces = BufWriter::with_capacity(PIECE_BYTES, Pieces(sender.clone()));
+                if let Err(error) = this.write(selection, wish.with_contents, &by, &mut pieces) {
+                    tracing::warn!(%error, "a bundle of evidence broke off");
+                    // Nobody may be there any more to hear it.
+                    drop(sender.blocking_send(Err(error)));
+                }
+            });
+            Ok(Some(receiver))
+        })
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'_, Result<SignedCheckpoint, Unreadable>> {
+        Box::pin(async move {
+            self.ledger.checkpoint().await.map_err(|error| Unreadable(error.to_string()))?;
+            let path = self.ledger.path().join("checkpoint");
+            let told = |error: &dyn std::fmt::Display| Unreadable(format!("{}: {error}", path.display()));
+            let note = std::fs::read_to_string(&path).map_err(|error| told(&error))?;
+            let checkpoint = Checkpoint::open(&note, self.ledger.verifier_key()).map_err(|error| told(&error))?;
+            Ok(SignedCheckpoint {
+                origin: checkpoint.origin.into(),
+                size: checkpoint.size,
+                root: base64(&checkpoint.root),
+                note,
+            })
+        })
+    }
+}
+
+fn query(search: &SessionSearch) -> SessionQuery {
+    SessionQuery {
+        sessions: search.sessions.clone(),
+        subject: search.subject.clone(),
+        target: search.target.clone(),
+        from: search.from_us,
+        to: search.to_us,
+        relation: search.relation.clone(),
+        text: search.text.clone(),
+        verdict: search.verdict.clone(),
+        policy: search.policy.clone(),
+        plugin: search.plugin.clone(),
+    }
+}
+
+fn operation(found: &Match) -> FoundOperation {
+    FoundOperation {
+        decision: found.decision,
+        at_ms: found.time / 1000,
+        verdict: found.verdict.into(),
+        text: found.text.as_str().into(),
+    }
+}
+
+/// Hands bytes on to who reads the answer.
+struct Pieces(mpsc::Sender<Result<Vec<u8>, Unreadable>>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(bytes.to_vec()));
+        sent.map(|()| bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

@@ -1,0 +1,91 @@
+//! Evidence of a real gateway before a real database, judged by somebody who has nothing of ours but the log's key.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use grille_e2e::{Demo, grille};
+use grille_test_support::python;
+use serde_json::Value;
+
+const MASKED: &str = "SELECT ssn FROM patients ORDER BY id LIMIT 2";
+const BLOCKED: &str = "DELETE FROM intake_drafts";
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn run(demo: &Demo, token: &str, words: &[&str]) -> Output {
+    let mut command = Command::new(grille().expect("a binary"));
+    command.args(words).env("GRILLE_ADMIN", &demo.card.admin).env("GRILLE_TOKEN", token);
+    command.output().expect("runs")
+}
+
+fn ask(demo: &Demo, token: &str, statement: &str) {
+    let mut command = Command::new("psql");
+    let port = demo.card.listeners.pg.port().to_string();
+    command.args(["-X", "-A", "-t", "-h", "127.0.0.1", "-p", &port, "-U", "analyst", "-d", "clinic"]);
+    command.args(["-c", statement]).env("PGPASSWORD", token).output().expect("psql runs");
+}
+
+/// The verifier from the repository, not the one in the bundle.
+fn judge(bundle: &Path, key: &Path) -> (Option<i32>, Value) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/ledger/verifier/verify.py");
+    let mut command = Command::new(python());
+    let output = command.arg(script).arg(bundle).arg("--key").arg(key).args(["--format", "json"]).output();
+    let output = output.expect("Python runs");
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
+}
+
+#[test]
+fn a_stranger_verifies_what_happened() {
+    let demo = Demo::start().expect("starts");
+    let (analyst, auditor) = (demo.token("analyst").expect("a token"), demo.token("reviewer").expect("a token"));
+    for statement in [MASKED, BLOCKED] {
+        ask(&demo, &analyst, statement);
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    // As somebody wrote it down when the log was young.
+    let key = dir.path().join("log.vkey");
+    fs::copy(demo.card.ledger.join("log.vkey"), &key).expect("a key");
+    let name = |what: &str| dir.path().join(what);
+    let export = |token: &str, out: &Path, words: &[&str]| {
+        run(&demo, token, &[&["ledger", "export", "--out", &out.to_string_lossy()], words].concat())
+    };
+    let denied = export(&analyst, &name("denied.tar"), &["--relation", "patients"]);
+    assert_eq!(denied.status.code(), Some(1), "{}", text(&denied.stderr));
+
+    for (what, words) in
+        [("sealed.tar", &["--relation", "patients"][..]), ("open.tar", &["--target", "clinic", "--with-contents"])]
+    {
+        let bundle = name(what);
+        let output = export(&auditor, &bundle, words);
+        assert!(output.status.success(), "{what}: {}", text(&output.stderr));
+        let (code, said) = judge(&bundle, &key);
+        assert_eq!((code, &said["damage"]), (Some(0), &Value::Array(Vec::new())), "{what}: {said:#}");
+        assert_eq!(said["sessions"], if what == "sealed.tar" { 1 } else { 2 }, "{said:#}");
+        assert_eq!(said["closed"], said["sessions"], "{said:#}");
+        let opened = said["texts_opened"].as_u64().expect("a number");
+        assert_eq!(opened > 6, what == "open.tar", "{said:#}");
+
+        // Whichever byte it is, it is noticed.
+        let whole = fs::read(&bundle).expect("is there");
+        for place in [3, 5, 7] {
+            let mut bytes = whole.clone();
+            let at = bytes.len() * place / 9;
+            bytes[at] ^= 1;
+            let altered = name("altered.tar");
+            fs::write(&altered, bytes).expect("writes");
+            assert_eq!(judge(&altered, &key).0, Some(1), "{what} at byte {at}");
+        }
+    }
+    let report = Command::new("tar").arg("-xOf").arg(name("open.tar")).arg("report.html").output().expect("tar runs");
+    let report = text(&report.stdout);
+    for part in ["analyst (analyst at http", MASKED, BLOCKED, "ssn", "redact", "sql-guard", "phi"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    if let Some(keep) = std::env::var_os("GRILLE_KEEP_EVIDENCE") {
+        fs::copy(name("open.tar"), keep).expect("keeps");
+    }
+}
