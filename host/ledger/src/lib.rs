@@ -40,7 +40,7 @@ pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;
 pub use ledger::{Ledger, LedgerConfig, Status, Sync};
 pub use note::{Checkpoint, NoteError};
-pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion};
+pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion, published_leaf};
 pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
     AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, MaskSummary, MaskedColumn, NodeStart,

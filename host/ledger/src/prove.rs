@@ -69,6 +69,34 @@ pub fn prove_consistency(dir: &Path, old: u64, checkpoint: &Checkpoint) -> Resul
     Ok(Some(Consistency { old, size, path }))
 }
 
+/// The leaf of record `index` as the tiles hold it; none if the checkpoint does not cover it.
+pub fn published_leaf(dir: &Path, index: u64, checkpoint: &Checkpoint) -> Result<Option<Vec<u8>>, ReadError> {
+    if index >= checkpoint.size {
+        return Ok(None);
+    }
+    let (number, place) = (index / TILE_WIDTH as u64, index % TILE_WIDTH as u64);
+    let width = (checkpoint.size - number * TILE_WIDTH as u64).min(TILE_WIDTH as u64);
+    let width = usize::try_from(width).expect("at most 256");
+    let path = tile_path(dir, Sort::Entries, number, width);
+    let io = |path: PathBuf, source| ReadError::Io { path, source };
+    let found = read_tile(dir, Sort::Entries, number, width).map_err(|source| io(path.clone(), source))?;
+    let (path, bytes) = found.ok_or_else(|| io(path, io::Error::from(io::ErrorKind::NotFound)))?;
+    let mut rest = bytes.as_slice();
+    for at in 0..=place {
+        let entry = rest
+            .split_first_chunk::<2>()
+            .and_then(|(length, behind)| behind.split_at_checked(usize::from(u16::from_be_bytes(*length))));
+        let Some((leaf, behind)) = entry else {
+            return Err(io(path, io::Error::from(io::ErrorKind::UnexpectedEof)));
+        };
+        if at == place {
+            return Ok(Some(leaf.to_vec()));
+        }
+        rest = behind;
+    }
+    Ok(None)
+}
+
 fn subtrees(dir: &Path, size: u64) -> impl FnMut(u32, u64) -> Result<Hash, ReadError> {
     let dir = dir.to_owned();
     move |height, number| subtree(&dir, size, height, number)

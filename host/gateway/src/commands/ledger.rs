@@ -1,23 +1,27 @@
+mod checkpoint;
 mod export;
+mod log;
+mod prove;
 
-use std::fs;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use grille_config::{Config, SecretRef, parse};
-use grille_ledger::{
-    Checkpoint, Damage, Progress, SigningKey, Sound, VerifierKey, VerifyOptions, VerifyReport, verify,
-};
+use grille_ledger::{Damage, NoteError, Progress, Sound, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
 
 use super::table::facts;
 use super::{ConfigArg, Format, Outcome, complain, say};
+use log::{Log, Trust};
 
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Action {
     /// Derive the whole log again and name the first bad record
     Verify(Verify),
+    /// Prove that a record is in the log, or that the log only grew
+    Prove(prove::Prove),
+    /// Show the signed checkpoint, or have a fresh one signed
+    Checkpoint(checkpoint::Show),
     /// Write a bundle that others verify without Grille: records, proofs, a report
     Export(export::Export),
 }
@@ -39,18 +43,17 @@ pub(crate) struct Verify {
 pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
     match action {
         Action::Verify(args) => verify_log(args),
+        Action::Prove(args) => prove::run(args).or_else(unproven),
+        Action::Checkpoint(args) => checkpoint::run(args).or_else(unproven),
         Action::Export(args) => export::run(args),
     }
 }
 
 fn verify_log(args: &Verify) -> anyhow::Result<Outcome> {
-    let config = args.configured()?;
-    let Some(path) = args.path.clone().or_else(|| config.as_ref().map(|config| config.ledger.path.clone())) else {
-        let config = args.config.config.display();
-        complain(&format!("which ledger? Give its directory, or a configuration with -c ({config} is not there)"));
+    let Some(Log { path, key, trust }) = Log::find(args.path.as_deref(), args.key.as_deref(), &args.config.config)?
+    else {
         return Ok(Outcome::Usage);
     };
-    let (key, trust) = args.key(&path, config.as_ref())?;
     let bar = std::io::stderr().is_terminal().then(progress_bar);
     let mut tell = |progress: Progress| {
         if let Some(bar) = &bar {
@@ -64,81 +67,14 @@ fn verify_log(args: &Verify) -> anyhow::Result<Outcome> {
     }
     match report.with_context(|| format!("verify {}", path.display()))? {
         VerifyReport::Ok(sound) => {
-            answer(args.format, &Sane::new(&path, &sound, trust), || sound_text(&sound, trust))?;
+            answer_in(args.format, &Sane::new(&path, &sound, trust), || sound_text(&sound, trust))?;
             Ok(Outcome::Done)
         }
         VerifyReport::Damage(damage) => {
-            answer(args.format, &Broken::new(&path, &damage, trust), || damage_text(&damage))?;
+            answer_in(args.format, &Broken::new(&path, &damage, trust), || damage_text(&damage))?;
             Ok(Outcome::No)
         }
         _ => bail!("the ledger gave an answer that this command does not know"),
-    }
-}
-
-impl Verify {
-    /// The configuration, where there is one. It is needed only if the command line leaves something open.
-    fn configured(&self) -> anyhow::Result<Option<Config>> {
-        let path = &self.config.config;
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
-        };
-        match parse(&text, path) {
-            Ok(config) => Ok(Some(config)),
-            Err(_) if self.path.is_some() => Ok(None),
-            Err(_) => bail!("{} has problems: `grille check -c {0}` names them", path.display()),
-        }
-    }
-
-    /// The key to trust, and where it comes from.
-    fn key(&self, path: &Path, config: Option<&Config>) -> anyhow::Result<(Option<VerifierKey>, Trust)> {
-        if let Some(file) = &self.key {
-            let key = VerifierKey::from_file(file).with_context(|| format!("read the key in {}", file.display()))?;
-            return Ok((Some(key), Trust::Given));
-        }
-        let is_same = |config: &&Config| match (fs::canonicalize(&config.ledger.path), fs::canonicalize(path)) {
-            (Ok(one), Ok(two)) => one == two,
-            _ => false,
-        };
-        if let Some(config) = config.filter(is_same)
-            && let SecretRef::File(file) = &config.ledger.signing_key.source
-            && let Ok(key) = SigningKey::from_file(file)
-            && let Some(origin) = origin(path)
-        {
-            let key =
-                key.verifier_key(&origin).with_context(|| format!("the name of the log in {}", path.display()))?;
-            return Ok((Some(key), Trust::Configured));
-        }
-        Ok((None, Trust::Beside))
-    }
-}
-
-/// The name that the log gives itself. It is no secret and proves nothing; the key does.
-fn origin(path: &Path) -> Option<String> {
-    let note = fs::read_to_string(path.join("checkpoint")).ok();
-    let told = note.and_then(|note| Checkpoint::peek(&note).ok()).map(|checkpoint| checkpoint.origin);
-    told.or_else(|| VerifierKey::from_file(&path.join("log.vkey")).ok().map(|key| key.origin().to_owned()))
-}
-
-/// Where the key comes from that the answer rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Trust {
-    Given,
-    Configured,
-    Beside,
-}
-
-impl Trust {
-    const fn describe(self) -> &'static str {
-        match self {
-            Self::Given => "the one given with --key",
-            Self::Configured => "the configuration's signing key",
-            Self::Beside => {
-                "log.vkey beside the log: whoever replaced the whole log could replace it too; give yours with --key"
-            }
-        }
     }
 }
 
@@ -255,7 +191,16 @@ impl<'a> Broken<'a> {
     }
 }
 
-fn answer(format: Format, json: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+/// A checkpoint that is not the key's is an answer, not a failure to answer.
+fn unproven(error: anyhow::Error) -> anyhow::Result<Outcome> {
+    if error.downcast_ref::<NoteError>().is_none() {
+        return Err(error);
+    }
+    complain(&format!("{error:#}"));
+    Ok(Outcome::No)
+}
+
+fn answer_in(format: Format, json: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
     match format {
         Format::Json => say(&format!("{}\n", serde_json::to_string_pretty(json).context("write JSON")?)),
         Format::Text => say(&text()),
@@ -282,7 +227,9 @@ fn time(unix_us: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use grille_ledger::{Ledger, LedgerConfig, SealKey};
+    use std::fs;
+
+    use grille_ledger::{Ledger, LedgerConfig, SealKey, SigningKey};
 
     use super::*;
 

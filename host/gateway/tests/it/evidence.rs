@@ -52,6 +52,81 @@ fn holds(tar: &[u8], name: &str) -> bool {
     tar.chunks(512).any(|block| block.starts_with(format!("{name}\0").as_bytes()))
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn checkpoints_are_shown_and_signed_afresh() {
+    let house = House::open().await;
+    house.record_session();
+    let ledger = house.dir.path().join("ledger");
+    let ledger = ledger.to_str().unwrap();
+    let fresh = house.json("audra", &["ledger", "checkpoint", "--fresh", "--format", "json"]).await;
+    let size = fresh["size"].as_u64().unwrap();
+    assert!(size >= 7, "{fresh}");
+    house.record_session();
+    let again = house.json("ops", &["ledger", "checkpoint", "--fresh", "--format", "json"]).await;
+    assert!(again["size"].as_u64().unwrap() > size, "{again}");
+    let denied = house.run("ann", &["ledger", "checkpoint", "--fresh"]).await;
+    assert!(denied.code == 1 && denied.stderr.contains("may not sign checkpoints"), "{}", denied.stderr);
+    assert!(house.acts().contains(&"audra ledger.checkpoint".to_owned()));
+
+    let shown = house.run("", &["ledger", "checkpoint", ledger]).await;
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    let note = again["note"].as_str().unwrap();
+    assert!(shown.stdout.ends_with(note) && shown.stdout.contains("log.vkey beside the log"), "{}", shown.stdout);
+    let both = house.run("", &["ledger", "checkpoint", "--fresh", ledger]).await;
+    assert_eq!(both.code, 2, "{}", both.stderr);
+    let nothing = house.run("", &["ledger", "checkpoint", "/nowhere"]).await;
+    assert!(nothing.code == 3 && nothing.stderr.contains("/nowhere has no checkpoint"), "{}", nothing.stderr);
+
+    // A log proves what it holds, and that it only grew.
+    let beside = |name: &str, text: &str| {
+        let path = house.dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let old = beside("old", fresh["note"].as_str().unwrap());
+    let prove = async |words: &[&str]| house.run("", &[&["ledger", "prove", ledger], words].concat()).await;
+    let record = prove(&["--record", "3"]).await;
+    assert_eq!(record.code, 0, "{}", record.stderr);
+    assert!(record.stdout.starts_with("OK: record 3 of grille/"), "{}", record.stdout);
+    let words = ["ledger", "prove", ledger, "--record", "3", "--checkpoint", &old, "--format", "json"];
+    let record = house.json("", &words).await;
+    assert_eq!((&record["size"], &record["index"]), (&fresh["size"], &3.into()));
+    assert!(record["leaf"].as_str().unwrap().contains("\"kind\":"), "{record}");
+    let grown = prove(&["--since", &old]).await;
+    assert_eq!(grown.code, 0, "{}", grown.stderr);
+    assert!(grown.stdout.contains(&format!("only grew, from {size} to ")), "{}", grown.stdout);
+
+    let new = beside("new", note);
+    let foreign = beside("foreign", &note.replacen("grille/", "elsewhere/", 1));
+    let forged = beside("forged", &note.replacen(&format!("\n{}\n", again["size"]), "\n9\n", 1));
+    let other = SigningKey::generate().unwrap().verifier_key(fresh["origin"].as_str().unwrap()).unwrap();
+    let other = beside("other.vkey", &other.to_string());
+    for (words, code, why) in [
+        (&["--record", "99999"][..], 1, "record 99999 is not under this checkpoint, which covers"),
+        (&["--since", &new, "--checkpoint", &old], 1, "the log was cut or replaced"),
+        (&["--since", &foreign], 1, "it belongs to another log"),
+        (&["--since", &forged], 1, "its signature does not fit its text"),
+        (&["--record", "0", "--key", &other], 1, "it is not signed with this key"),
+        (&["--record", "0", "--since", &old], 2, "cannot be used with"),
+        (&[], 2, "required"),
+        (&["--record", "-1"], 2, ""),
+    ] {
+        let said = prove(words).await;
+        assert!(said.code == code && said.stderr.contains(why), "{words:?}: {} {}", said.code, said.stderr);
+    }
+    let tile = house.dir.path().join("ledger/tile/entries");
+    let tile = fs::read_dir(tile.join("000.p"))
+        .unwrap()
+        .map(|one| one.unwrap().path())
+        .max_by_key(|path| path.file_name().unwrap().to_str().unwrap().parse::<u32>().unwrap());
+    let tile = tile.unwrap();
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&tile, bytes).unwrap();
+    let said = prove(&["--record", "0"]).await;
+    assert!(said.code == 1 && said.stderr.contains("the published tiles were altered"), "{}", said.stderr);
+}
+
 /// Runs the real binary where no gateway is.
 fn offline(dir: &Path, words: &[&str]) -> (i32, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grille"));

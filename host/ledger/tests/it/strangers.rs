@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use grille_ledger::{Checkpoint, VerifyOptions, VerifyReport, prove_consistency, prove_inclusion, verify};
+use grille_ledger::{
+    Checkpoint, VerifyOptions, VerifyReport, prove_consistency, prove_inclusion, published_leaf, verify,
+};
 
 use crate::support::{Keys, write_sessions};
 
@@ -118,4 +120,10 @@ async fn proofs_come_out_of_the_tiles() {
     assert!(proof.proves(&bundle[2..2 + length], &newest.root));
     assert!(!proof.proves(&bundle[2..1 + length], &newest.root));
     assert!(prove_inclusion(dir.path(), newest.size, newest).unwrap().is_none());
+    assert!(published_leaf(dir.path(), newest.size, newest).unwrap().is_none());
+    for index in [0, 255, 256, newest.size - 1] {
+        let leaf = published_leaf(dir.path(), index, newest).unwrap().unwrap();
+        let proof = prove_inclusion(dir.path(), index, newest).unwrap().unwrap();
+        assert!(proof.proves(&leaf, &newest.root), "{index}");
+    }
 }
