@@ -1,4 +1,6 @@
 mod replay;
+mod search;
+mod told;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -10,12 +12,13 @@ use super::table::{facts, harmless, line, now_ms, span, table, time};
 use super::{Format, Outcome, answer, print_json, say};
 use crate::client::{Client, NoAnswer, Reach};
 use replay::Replay;
+use told::{Cast, Csv};
 
 /// A statement in a list is cut to this; `--format json` has all of it.
 const TEXT_CHARACTERS: usize = 80;
 
 /// Nobody wants to watch somebody think longer than this.
-const PAUSE_MAX: Duration = Duration::from_secs(3);
+const PAUSE_SECONDS_MAX: f64 = 3.0;
 
 /// One line of a recording holds a chunk of at most 256 KiB in base64, or a statement of 16 MiB with escapes.
 const LINE_BYTES_MAX: usize = 128 << 20;
@@ -26,6 +29,8 @@ pub(crate) enum Action {
     List(List),
     /// Show one session and what it asked
     Show(Show),
+    /// Find sessions by who, when, what was asked and what decided
+    Search(search::Search),
     /// Show what its caller saw, as psql would
     Replay(ReplayArgs),
     /// End a live session
@@ -68,14 +73,42 @@ pub(crate) struct Show {
 pub(crate) struct ReplayArgs {
     /// The session, or a unique beginning of its id
     id: String,
-    /// So many times as fast as it was, 0 = at once; on a terminal 1
+    /// So many times as fast as it was, 0 = at once; 1 on a terminal and in asciicasts
     #[arg(long, value_parser = speed)]
     speed: Option<f64>,
-    /// How to say it: text, or the recording's own JSON lines
+    /// Pauses last at most so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = speed, default_value_t = PAUSE_SECONDS_MAX)]
+    max_wait: f64,
+    /// Begin here: so long after the beginning, such as 90s or 1m30s, or a time such as 2026-07-01T08:00:00Z
+    #[arg(long, value_name = "WHEN", value_parser = when)]
+    at: Option<When>,
+    /// How to say it
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: ReplayFormat,
     #[command(flatten)]
     reach: Reach,
+}
+
+/// How a recording is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ReplayFormat {
+    /// As psql would have shown it
+    Text,
+    /// The recording's own JSON lines
+    Json,
+    /// One line per thing that happened
+    Csv,
+    /// A terminal session for players of asciicasts
+    Asciicast,
+}
+
+/// A point in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// After the beginning, in milliseconds.
+    After(u64),
+    /// In Unix milliseconds.
+    At(u64),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +130,7 @@ pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
         match action {
             Action::List(args) => list(args).await,
             Action::Show(args) => show(args).await,
+            Action::Search(args) => search::search(args).await,
             Action::Replay(args) => replay(args).await,
             Action::Kill(args) => kill(args).await,
         }
@@ -212,10 +246,8 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 async fn play(args: &ReplayArgs) -> Result<(), NoAnswer> {
     let client = Client::new(&args.reach)?;
     let mut answer = client.stream(&["v1", "sessions", &args.id, "recording"]).await?;
-    let speed = args.speed.unwrap_or_else(|| if std::io::stdout().is_terminal() { 1.0 } else { 0.0 });
     let mut out = std::io::stdout().lock();
-    let mut player = Replay::default();
-    let mut last_ms = None;
+    let mut teller = Teller::new(args);
     let mut buffer: Vec<u8> = Vec::new();
     loop {
         let chunk = answer.chunk().await.context("read the recording")?;
@@ -228,30 +260,94 @@ async fn play(args: &ReplayArgs) -> Result<(), NoAnswer> {
             if is_last { buffer.len() } else { buffer.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) };
         let lines: Vec<u8> = buffer.drain(..end).collect();
         for line in lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-            if args.format == Format::Json {
-                out.write_all(line).and_then(|()| out.write_all(b"\n")).context("write")?;
-                continue;
-            }
             let moment: Moment = serde_json::from_slice(line).context("understand the recording")?;
-            if speed > 0.0 {
-                pause(&moment, &mut last_ms, speed).await;
-            }
-            out.write_all(player.play(&moment).as_bytes()).and_then(|()| out.flush()).context("write")?;
+            let told = teller.tell(&moment, line).await;
+            out.write_all(&told).and_then(|()| out.flush()).context("write")?;
         }
         if is_last {
-            out.write_all(player.finish().as_bytes()).context("write")?;
+            out.write_all(teller.finish().as_bytes()).context("write")?;
             return Ok(());
         }
     }
 }
 
-/// Waits as long as it took then, within reason.
-async fn pause(moment: &Moment, last_ms: &mut Option<u64>, speed: f64) {
-    let Some(at_ms) = replay::at_ms(moment) else { return };
-    if let Some(last_ms) = last_ms.replace(at_ms) {
-        let real = Duration::from_millis(at_ms.saturating_sub(last_ms));
-        let wanted = Duration::try_from_secs_f64(real.as_secs_f64() / speed).unwrap_or(PAUSE_MAX);
-        tokio::time::sleep(wanted.min(PAUSE_MAX)).await;
+/// Tells moments in the wanted form, from the wanted point on.
+struct Teller {
+    format: ReplayFormat,
+    player: Replay,
+    csv: Csv,
+    cast: Cast,
+    speed: f64,
+    max_wait: Duration,
+    last_ms: Option<u64>,
+    at: Option<When>,
+    opened_ms: u64,
+}
+
+impl Teller {
+    fn new(args: &ReplayArgs) -> Self {
+        let is_watched = std::io::stdout().is_terminal() && args.format == ReplayFormat::Text;
+        let speed = args.speed.unwrap_or(if is_watched { 1.0 } else { 0.0 });
+        let max_wait = Duration::try_from_secs_f64(args.max_wait).unwrap_or(Duration::MAX);
+        Self {
+            format: args.format,
+            player: Replay::default(),
+            csv: Csv::default(),
+            cast: Cast::new(args.speed.unwrap_or(1.0), max_wait),
+            speed,
+            max_wait,
+            last_ms: None,
+            at: args.at,
+            opened_ms: 0,
+        }
+    }
+
+    async fn tell(&mut self, moment: &Moment, line: &[u8]) -> Vec<u8> {
+        if let Moment::Opened { session } = moment {
+            self.opened_ms = session.opened_ms;
+        }
+        if self.is_before(moment) {
+            // The shape of a result, and whether a transaction is open, are known from what came before.
+            match self.format {
+                ReplayFormat::Text => drop(self.player.play(moment)),
+                ReplayFormat::Asciicast => self.cast.skip(moment),
+                ReplayFormat::Json | ReplayFormat::Csv => {}
+            }
+            return Vec::new();
+        }
+        match self.format {
+            ReplayFormat::Json => [line, b"\n"].concat(),
+            ReplayFormat::Csv => self.csv.play(moment).into_bytes(),
+            ReplayFormat::Asciicast => self.cast.play(moment).into_bytes(),
+            ReplayFormat::Text => {
+                if let Some(at_ms) = replay::at_ms(moment)
+                    && let Some(last_ms) = self.last_ms.replace(at_ms)
+                    && self.speed > 0.0
+                {
+                    let real_ms = at_ms.saturating_sub(last_ms);
+                    tokio::time::sleep(told::pause(real_ms, self.speed, self.max_wait)).await;
+                }
+                self.player.play(moment).into_bytes()
+            }
+        }
+    }
+
+    /// Whether it was before the point to begin at. How it began is always told.
+    fn is_before(&self, moment: &Moment) -> bool {
+        let Some(at_ms) = replay::at_ms(moment) else { return false };
+        match self.at {
+            None => false,
+            Some(When::After(after_ms)) => at_ms < self.opened_ms.saturating_add(after_ms),
+            Some(When::At(begin_ms)) => at_ms < begin_ms,
+        }
+    }
+
+    fn finish(&mut self) -> String {
+        match self.format {
+            ReplayFormat::Text => self.player.finish(),
+            ReplayFormat::Asciicast => self.cast.finish(),
+            ReplayFormat::Json | ReplayFormat::Csv => String::new(),
+        }
     }
 }
 
@@ -282,4 +378,15 @@ fn speed(text: &str) -> Result<f64, String> {
         Ok(speed) if speed.is_finite() && speed >= 0.0 => Ok(speed),
         _ => Err("a number from 0".to_owned()),
     }
+}
+
+fn when(text: &str) -> Result<When, String> {
+    if let Ok(at_us) = super::wanted::time(text) {
+        return Ok(When::At(at_us / 1000));
+    }
+    let span: Option<jiff::SignedDuration> = text.parse().ok();
+    let after_ms = span.and_then(|span| u64::try_from(span.as_millis()).ok());
+    after_ms
+        .map(When::After)
+        .ok_or_else(|| "neither a span such as 1m30s nor a time such as 2026-07-01T08:00:00Z".to_owned())
 }

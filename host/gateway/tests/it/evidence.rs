@@ -53,6 +53,82 @@ fn holds(tar: &[u8], name: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_found_by_what_they_asked() {
+    let house = House::open().await;
+    let id = house.record_session();
+    let search = async |words: &[&str]| house.run("audra", &[&["session", "search"], words].concat()).await;
+    let found = search(&["--text", "SSN from", "--verdict", "allow"]).await;
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    let lines: Vec<&str> = found.stdout.lines().collect();
+    assert!(lines[0].starts_with(&id) && lines[0].ends_with(" ann on clinic as analyst"), "{lines:?}");
+    assert!(lines.len() == 2 && lines[1].ends_with("allow   select id, ssn from patients"), "{lines:?}");
+
+    let count = async |words: &[&str]| {
+        let words = [&["session", "search", "--format", "json"], words].concat();
+        house.json("audra", &words).await["sessions"].as_array().unwrap().len()
+    };
+    let now = "2100-01-01";
+    for (words, expected) in [
+        (&[][..], 1),
+        (&["--limit", "0"], 0),
+        (&["--subject", "ann"], 1),
+        (&["--subject", "bob"], 0),
+        (&["--target", "clinic", "--verdict", "block"], 1),
+        (&["--target", "mart"], 0),
+        (&["--verdict", "review"], 0),
+        // Both of one operation, not of two.
+        (&["--text", "ssn", "--verdict", "block"], 0),
+        (&["--policy", "fake"], 1),
+        (&["--policy", "phi"], 0),
+        (&["--from", "2020-01-01", "--to", now], 1),
+        (&["--from", now], 0),
+        (&["--to", "2020-01-01", "--text", "ssn"], 0),
+        (&["--relation", "public.patients"], 0),
+        (&["--plugin", "0000"], 1),
+        (&["--plugin", "ffff"], 0),
+    ] {
+        assert_eq!(count(words).await, expected, "{words:?}");
+    }
+    let nothing = search(&["--subject", "bob"]).await;
+    assert_eq!((nothing.code, &*nothing.stderr), (1, "grille: no session matches\n"));
+    assert_eq!(search(&["--verdict", "odd"]).await.code, 2);
+    let denied = house.run("ann", &["session", "search", "--text", "ssn"]).await;
+    assert!(denied.code == 1 && denied.stderr.contains("may not search sessions"), "{}", denied.stderr);
+    assert!(house.acts().iter().filter(|act| *act == "audra session.search").count() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recordings_are_told_in_other_forms_and_from_any_point() {
+    let house = House::open().await;
+    let id = house.record_session();
+    let replay = async |words: &[&str]| {
+        let said = house.run("audra", &[&["session", "replay", &id], words].concat()).await;
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        said.stdout
+    };
+    let csv = replay(&["--format", "csv"]).await;
+    let events: Vec<&str> = csv.lines().skip(1).map(|line| line.split(',').nth(1).unwrap()).collect();
+    assert_eq!(events, ["opened", "asked", "ended", "asked", "ended", "closed"], "{csv}");
+    assert!(csv.starts_with("at,event,decision,") && csv.contains("ssn: token(ssn) × 2"), "{csv}");
+    let cast = replay(&["--format", "asciicast", "--max-wait", "0.5"]).await;
+    let lines: Vec<serde_json::Value> = cast.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[0]["version"], 2);
+    let shown: String = lines[1..].iter().map(|event| event[2].as_str().unwrap()).collect();
+    assert!(shown.contains("  1 | tok-17\r\n") && shown.contains("42501: DELETE without WHERE"), "{shown}");
+
+    // From beyond the end: how it began, and nothing else.
+    for at in ["1h", "2100-01-01T00:00:00Z"] {
+        let text = replay(&["--at", at]).await;
+        assert!(text.starts_with(&format!("-- {id}")) && text.lines().count() == 1, "{text}");
+        assert_eq!(replay(&["--at", at, "--format", "csv"]).await.lines().count(), 2);
+    }
+    assert_eq!(replay(&["--at", "0s"]).await, replay(&[]).await);
+    for words in [&["--at", "later"][..], &["--max-wait", "-1"], &["--format", "gif"]] {
+        assert_eq!(house.run("audra", &[&["session", "replay", &id], words].concat()).await.code, 2, "{words:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn checkpoints_are_shown_and_signed_afresh() {
     let house = House::open().await;
     house.record_session();
