@@ -1,12 +1,13 @@
 //! The ledger in the hands of its owner while no gateway runs: exports, and a new beginning where the old log is broken.
 
+use std::borrow::Cow;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use grille_config::Config;
-use grille_ledger::{Ledger, Read, Record, SealKey, SigningKey};
+use grille_ledger::{By, Ledger, LedgerConfig, Read, Record, Recovery, SealKey, SigningKey, recover};
 use grille_policy::{SessionFacts, SessionId, Subject};
 
 use crate::compose;
@@ -35,14 +36,26 @@ impl Custody {
         Ok(Self { ledger, seal: keys.seal, signing: keys.signing })
     }
 
+    /// Puts the ledger of a configuration aside, which contradicts what was signed, and begins a new one that says so.
+    ///
+    /// # Errors
+    /// The ledger holds, or it cannot be moved or opened.
+    pub async fn recover(config: &Config, reason: &str) -> anyhow::Result<Recovery> {
+        let keys = Keys::open(config)?;
+        let settings = LedgerConfig::new(config.ledger.path.clone(), keys.signing, keys.seal);
+        let by = By::Subject(Box::new(Cow::Owned(owner())));
+        let (recovery, ledger) = recover(&settings, by, reason)?;
+        ledger.shutdown().await.context("close the new ledger")?;
+        Ok(recovery)
+    }
+
     /// Writes down that somebody who holds the keys of this ledger looks at it.
     ///
     /// # Errors
     /// It cannot be written; then nothing may be shown.
     pub fn record_look(&self, action: &str, query: &str) -> anyhow::Result<()> {
         let by = owner();
-        let read =
-            Read { by: std::borrow::Cow::Owned(by), action: action.into(), session: None, query: Some(query.into()) };
+        let read = Read { by: Cow::Owned(by), action: action.into(), session: None, query: Some(query.into()) };
         self.ledger.admin(&Record::Read(read)).context("record this")?;
         Ok(())
     }

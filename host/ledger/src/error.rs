@@ -85,7 +85,7 @@ pub enum OpenError {
     },
     /// The log was signed with another key.
     #[error(
-        "the last checkpoint in {} was not signed with the configured key: give back that key, or start a new log in another directory",
+        "the last checkpoint in {} was not signed with the configured key: give back that key; if it is lost, `grille ledger recover --new-epoch --reason …` keeps this log and begins a new one",
         path.display()
     )]
     ForeignKey {
@@ -93,7 +93,7 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The log holds less, or something else, than what was signed. Nothing is signed on top of it.
-    #[error("the log at {} contradicts its last signed checkpoint: {why}; run `grille ledger verify` and keep the directory", path.display())]
+    #[error("the log at {} contradicts its last signed checkpoint: {why}; `grille ledger verify` names the damage: restore the directory, or `grille ledger recover --new-epoch --reason …` keeps this log and begins a new one", path.display())]
     Backwards {
         /// The ledger.
         path: PathBuf,
@@ -103,6 +103,17 @@ pub enum OpenError {
     /// The first record could not be written.
     #[error("the first record of the node")]
     Unwritable(#[from] Unwritable),
+}
+
+impl OpenError {
+    /// Why the log cannot go on, without the way out.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Self::Backwards { why, .. } => why.clone(),
+            Self::ForeignKey { .. } => "its last checkpoint was signed with another key".to_owned(),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// The ledger cannot be read.

@@ -25,6 +25,7 @@ mod prove;
 mod reader;
 mod record;
 mod recording;
+mod recover;
 mod seal;
 mod search;
 mod session;
@@ -48,6 +49,7 @@ pub use record::{
     SessionOpen,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
+pub use recover::{RecoverError, Recovery, recover};
 pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};

@@ -31,7 +31,12 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let verifier_key = config.signing_key.verifier_key(&origin)?;
     let last = last_signed(&dir, &verifier_key)?;
     let signed = last.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
-    let Scan { edge, segment, offset, recovered } = scan(&dir, last.as_ref().map(|(checkpoint, _)| checkpoint))?;
+    let Scan { edge, segment, offset, is_torn } = scan(&dir, last.as_ref().map(|(checkpoint, _)| checkpoint))?;
+    let recovered = is_torn.then(|| cut(&dir, segment, offset)).transpose().map_err(|source| OpenError::Io {
+        action: "cut the torn tail of",
+        path: segment_path(&dir, segment),
+        source,
+    })?;
     let size = edge.frontier.size();
 
     let io = |action, path: &Path| {
@@ -76,7 +81,7 @@ fn keep(path: &Path, text: &str) -> io::Result<()> {
     replace(path, text.as_bytes(), Durability::Synced)
 }
 
-fn lock(dir: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path);
     let file = file.map_err(|source| OpenError::Io { action: "open", path: path.clone(), source })?;
@@ -88,7 +93,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 }
 
 /// The name of the log: it never changes while there is one.
-fn origin(config: &LedgerConfig) -> Result<String, OpenError> {
+pub(crate) fn origin(config: &LedgerConfig) -> Result<String, OpenError> {
     let path = config.path.join("log.vkey");
     let found = match fs::read_to_string(&path) {
         Ok(text) => Some(VerifierKey::from_text(&text)?.origin().to_owned()),
@@ -153,7 +158,15 @@ struct Scan {
     /// Where the log goes on.
     segment: u32,
     offset: u64,
-    recovered: Option<Recovered>,
+    /// Whether something stands behind that is no record.
+    is_torn: bool,
+}
+
+/// Whether the log could be gone on with. Nothing of it is changed but tiles that are missing.
+pub(crate) fn examine(config: &LedgerConfig) -> Result<(), OpenError> {
+    let key = config.signing_key.verifier_key(&origin(config)?)?;
+    let last = last_signed(&config.path, &key)?;
+    scan(&config.path, last.as_ref().map(|(checkpoint, _)| checkpoint)).map(drop)
 }
 
 fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
@@ -216,9 +229,7 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
         return Err(backwards(dir, why));
     }
     let (segment, offset) = tear.unwrap_or_else(|| (reader.segment(), reader.offset()));
-    let recovered =
-        if torn { Some(cut(dir, segment, offset).map_err(io("cut the torn tail of", &reader.path()))?) } else { None };
-    Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, recovered })
+    Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, is_torn: torn })
 }
 
 /// Whether a record that nothing vouches for yet is where and what it says. It is signed only then.

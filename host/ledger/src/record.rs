@@ -401,4 +401,16 @@ pub struct Recovered {
 pub struct Gap<'a> {
     /// What is missing and why.
     pub reason: Cow<'a, str>,
+    /// Who began anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By<'a>>,
+    /// The log that this one follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Cow<'a, str>>,
+    /// Where that one is kept, below the ledger's directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Cow<'a, str>>,
+    /// The newest checkpoint that was signed of it, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Cow<'a, str>>,
 }

@@ -2,6 +2,7 @@ mod checkpoint;
 mod export;
 mod log;
 mod prove;
+mod recover;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,8 @@ pub(crate) enum Action {
     Checkpoint(checkpoint::Show),
     /// Write a bundle that others verify without Grille: records, proofs, a report
     Export(export::Export),
+    /// Begin a new log where the old one contradicts what was signed
+    Recover(recover::Recover),
 }
 
 #[derive(Debug, clap::Args)]
@@ -46,6 +49,7 @@ pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
         Action::Prove(args) => prove::run(args).or_else(unproven),
         Action::Checkpoint(args) => checkpoint::run(args).or_else(unproven),
         Action::Export(args) => export::run(args),
+        Action::Recover(args) => recover::run(args),
     }
 }
 

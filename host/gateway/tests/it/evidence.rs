@@ -287,3 +287,34 @@ async fn without_a_gateway_its_owner_exports_and_that_is_a_record_too() {
     assert_eq!(looks[0].2.as_deref(), Some(&*format!("session={id}")));
     assert!(verify(&own.dir.path().join("ledger"), &mut VerifyOptions::default()).is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_log_is_followed_by_another_that_says_so() {
+    let own = Own::new();
+    own.record().await;
+    let recover = |words: &[&str]| own.run(&[&["ledger", "recover"], words].concat());
+    let (code, said) = recover(&["--new-epoch", "--reason", "why not"]);
+    assert!(code == 1 && said.contains("holds: nothing is wrong with it"), "{said}");
+    let wal = own.dir.path().join("ledger/wal/00000000.wal");
+    let whole = fs::read(&wal).unwrap();
+    fs::write(&wal, &whole[..whole.len() - 700]).unwrap();
+    let (code, said) = own.run(&["serve"]);
+    assert!(code == 3 && said.contains("`grille ledger recover --new-epoch --reason …`"), "{said}");
+    for words in [&["--reason", "x"][..], &["--new-epoch"], &["--new-epoch", "--reason", ""]] {
+        assert_eq!(recover(words).0, 2, "{words:?}");
+    }
+    let (code, said) = recover(&["--new-epoch", "--reason", "a disk was replaced"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("epoch-2") && said.contains("kept in ") && said.contains("were signed"), "{said}");
+    assert_eq!(own.run(&["ledger", "verify"]).0, 0);
+    let kept = own.dir.path().join("ledger/epochs/1");
+    let (code, said) = own.run(&["ledger", "verify", kept.to_str().unwrap()]);
+    assert!(code == 1 && said.contains("DAMAGED"), "{said}");
+    let reader = Reader::open(&own.dir.path().join("ledger"), Some(own.seal.clone())).unwrap();
+    let gap = reader.records().unwrap().find_map(|entry| match entry.unwrap().record() {
+        Some(Record::Gap(gap)) => Some(format!("{:?} {}", gap.by, gap.reason)),
+        _ => None,
+    });
+    let gap = gap.unwrap();
+    assert!(gap.contains("the local user uid") && gap.contains("a disk was replaced"), "{gap}");
+}

@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod decision;
 mod read;
+mod recover;
 mod strangers;
 mod support;
 mod write;
