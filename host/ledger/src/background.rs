@@ -24,7 +24,7 @@ const RECORDS_PER_CHECKPOINT: u64 = 256;
 /// And after this time, if there was any.
 const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
 /// Checkpoints keep this distance, so that a storm of records does not become a storm of small files.
-const CHECKPOINT_DISTANCE: Duration = Duration::from_millis(100);
+const CHECKPOINT_DISTANCE: Duration = Duration::from_millis(500);
 /// A full disk is looked at again after this.
 const RETRY: Duration = Duration::from_secs(1);
 

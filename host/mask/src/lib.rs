@@ -12,6 +12,7 @@
 
 mod column;
 mod copy;
+mod cross;
 pub mod detect;
 mod key;
 mod masker;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use column::{ColumnMask, Context, Masked};
 pub use copy::{CopyError, CopyFormat, CopyMasker, CsvOptions, ForceQuote, ROW_MAX, TextOptions};
+pub use cross::Crossing;
 pub use key::{KeyError, MaskKey};
 pub use row::{RowError, mask_row};
 pub use types::{ColumnType, Format};

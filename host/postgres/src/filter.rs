@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use grille_mask::{ColumnMask, ColumnType, Context, Masked};
+use grille_mask::{ColumnMask, ColumnType, Context, Crossing, Masked};
 use grille_pg_codec::backend::{DataRow, OwnedField};
 use grille_pg_codec::encode::{EncodeError, RowWriter};
 use grille_pg_codec::{Format, Malformed, frame};
@@ -11,9 +11,6 @@ use grille_policy::{Batch, ResultShape, Treatment};
 
 use crate::statements::ResultFormats;
 use crate::transform;
-
-/// Types whose binary format is their text: text, varchar, bpchar, name, json.
-const TEXT_TYPES: [u32; 5] = [25, 1043, 1042, 19, 114];
 
 /// What happens to each row of a result.
 pub(crate) struct Filter {
@@ -25,12 +22,41 @@ pub(crate) struct Filter {
 pub(crate) struct Column {
     pub(crate) name: Arc<str>,
     pub(crate) treatment: Treatment,
-    /// Whether its values cross as UTF-8 text: all types in text format, text types in binary too.
-    pub(crate) is_text: bool,
+    /// How its values cross into a policy's own code; none for types that do not in binary.
+    crossing: Option<Crossing>,
+    is_binary: bool,
     mask: ColumnMask,
 }
 
 impl Column {
+    /// Appends the text of a value for a policy's own code. None if it does not cross, so that NULL stands for it.
+    pub(crate) fn crosses(&self, value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        let start = out.len();
+        let crossed = match (self.is_binary, self.crossing) {
+            (true, crossing) => crossing?.to_text(value, out),
+            (false, _) => {
+                out.extend_from_slice(value);
+                Some(())
+            }
+        };
+        let is_text = crossed.is_some() && std::str::from_utf8(out.get(start..).unwrap_or_default()).is_ok();
+        if !is_text {
+            out.truncate(start);
+        }
+        is_text.then_some(())
+    }
+
+    /// What came back, as the column's format has it; NULL if it is no value of the column's type.
+    fn crosses_back<'v>(&self, value: &'v [u8], scratch: &'v mut Vec<u8>) -> Option<&'v [u8]> {
+        let Some(crossing) = self.crossing else { return (!self.is_binary).then_some(value) };
+        if crossing.is_text() {
+            return Some(value);
+        }
+        scratch.clear();
+        crossing.to_binary(value, scratch)?;
+        Some(if self.is_binary { scratch } else { value })
+    }
+
     pub(crate) fn is_keep(&self) -> bool {
         self.mask.is_keep()
     }
@@ -50,9 +76,9 @@ impl Filter {
         }
         let columns = treatments.iter().zip(fields).enumerate().map(|(index, (treatment, field))| {
             let column = ColumnType::new(field.type_oid, mask_format(formats.of(index))).with_typmod(field.typmod);
-            let is_text = formats.of(index) == Format::Text || TEXT_TYPES.contains(&field.type_oid);
             Column {
-                is_text,
+                crossing: Crossing::of(field.type_oid),
+                is_binary: formats.of(index) == Format::Binary,
                 name: String::from_utf8_lossy(&field.name).into(),
                 treatment: treatment.clone(),
                 mask: ColumnMask::compile(treatment, column, context),
@@ -98,7 +124,8 @@ impl Filter {
             }
             *count += u64::from(value.is_some());
             if let Some((_, batch)) = rewritten.0.iter().find(|(column, _)| *column == index) {
-                treated.value(transform::value(batch, rewritten.1)?)?;
+                let value = transform::value(batch, rewritten.1)?;
+                treated.value(value.and_then(|value| column.crosses_back(value, scratch)))?;
                 continue;
             }
             scratch.clear();

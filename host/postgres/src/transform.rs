@@ -42,19 +42,15 @@ pub(crate) fn collect(
         offsets: vec![0],
         nulls: vec![0; rows.len().div_ceil(8)],
     };
-    let crosses = filter.columns.get(column).is_some_and(|column| column.is_text);
+    let of = filter.columns.get(column).ok_or(BadRow::Batch)?;
     for (index, place) in rows.iter().enumerate() {
         let body = inbox.get(place.clone()).unwrap_or_default();
         let value = DataRow::from_body(body)?.values().nth(column).transpose()?.flatten();
-        let value =
-            value.filter(|value| crosses && value.len() <= CELL_BYTES_MAX && std::str::from_utf8(value).is_ok());
-        match value {
-            Some(value) => batch.blob.extend_from_slice(value),
-            None => {
-                if let Some(byte) = batch.nulls.get_mut(index / 8) {
-                    *byte |= 1 << (index % 8);
-                }
-            }
+        let value = value.filter(|value| value.len() <= CELL_BYTES_MAX);
+        if value.and_then(|value| of.crosses(value, &mut batch.blob)).is_none()
+            && let Some(byte) = batch.nulls.get_mut(index / 8)
+        {
+            *byte |= 1 << (index % 8);
         }
         batch.offsets.push(u32::try_from(batch.blob.len()).map_err(|_| BadRow::Batch)?);
     }

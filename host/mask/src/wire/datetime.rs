@@ -145,6 +145,7 @@ pub(crate) fn write_instant(instant: Instant, zoned: bool, format: Format, out: 
     write!(out, "{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}").ok()?;
     if time % MICROS_PER_SECOND != 0 {
         write!(out, ".{:06}", time % MICROS_PER_SECOND).ok()?;
+        out.truncate(out.iter().rposition(|&digit| digit != b'0')? + 1);
     }
     if zoned {
         out.extend_from_slice(b"+00");

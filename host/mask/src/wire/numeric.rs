@@ -82,3 +82,96 @@ pub(crate) fn write_whole(value: i128, format: Format, out: &mut Vec<u8>) -> Opt
     }
     Some(())
 }
+
+const NAN: u16 = 0xC000;
+const INFINITY: u16 = 0xD000;
+const MINUS_INFINITY: u16 = 0xF000;
+/// What PostgreSQL holds before and behind the point.
+const DIGITS_MAX: usize = 131_072;
+const GROUP: usize = 4;
+
+/// Appends the text of a binary value.
+pub(crate) fn to_text(value: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    let (words, rest) = value.as_chunks::<2>();
+    let mut words = words.iter().map(|word| u16::from_be_bytes(*word));
+    let (count, weight, sign, scale) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let special: Option<&[u8]> = match sign {
+        NAN => Some(b"NaN"),
+        INFINITY => Some(b"Infinity"),
+        MINUS_INFINITY => Some(b"-Infinity"),
+        _ => None,
+    };
+    if let Some(word) = special {
+        out.extend_from_slice(word);
+        return Some(());
+    }
+    let groups: Vec<u16> = words.collect();
+    let is_sound = rest.is_empty() && groups.len() == usize::from(count) && groups.iter().all(|group| *group < 10_000);
+    if !is_sound || !matches!(sign, POSITIVE | NEGATIVE) {
+        return None;
+    }
+    let weight = i64::from(weight.cast_signed());
+    let group_at =
+        |place: i64| usize::try_from(weight - place).ok().and_then(|at| groups.get(at)).copied().unwrap_or(0);
+    if sign == NEGATIVE {
+        out.push(b'-');
+    }
+    write!(out, "{}", group_at(weight.max(0))).ok()?;
+    for place in (0..weight).rev() {
+        write!(out, "{:04}", group_at(place)).ok()?;
+    }
+    let scale = usize::from(scale);
+    if scale > 0 {
+        out.push(b'.');
+        let end = out.len() + scale;
+        let mut place = -1;
+        while out.len() < end {
+            write!(out, "{:04}", group_at(place)).ok()?;
+            place -= 1;
+        }
+        out.truncate(end);
+    }
+    Some(())
+}
+
+/// Appends the binary form of a text without an exponent.
+pub(crate) fn to_binary(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    // The server says a scale of 32 of its infinities, which nobody reads.
+    let special = [(&b"NaN"[..], NAN, 0), (b"Infinity", INFINITY, 32), (b"-Infinity", MINUS_INFINITY, 32)];
+    if let Some((_, sign, scale)) = special.iter().find(|(word, ..)| text.eq_ignore_ascii_case(word)) {
+        [0, 0, *sign, *scale].iter().for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
+        return Some(());
+    }
+    let (negative, digits) = text.strip_prefix(b"-").map_or((false, text), |rest| (true, rest));
+    let point = digits.iter().position(|&byte| byte == b'.');
+    let (whole, fraction) = match point {
+        Some(at) => (digits.get(..at)?, digits.get(at + 1..)?),
+        None => (digits, &b""[..]),
+    };
+    let is_number = whole.iter().chain(fraction).all(u8::is_ascii_digit) && !(whole.is_empty() && fraction.is_empty());
+    if !is_number || whole.len() > DIGITS_MAX || fraction.len() > usize::from(i16::MAX.cast_unsigned()) {
+        return None;
+    }
+    // Groups of four digits from the point on in both directions.
+    let missing = |length: usize| (GROUP - length % GROUP) % GROUP;
+    let zeros = |count| std::iter::repeat_n(b'0', count);
+    let before = zeros(missing(whole.len())).chain(whole.iter().copied());
+    let padded: Vec<u8> = before.chain(fraction.iter().copied()).chain(zeros(missing(fraction.len()))).collect();
+    let (groups, _) = padded.as_chunks::<GROUP>();
+    let groups: Vec<u16> =
+        groups.iter().map(|group| group.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'))).collect();
+    let places_before = i64::try_from(whole.len().div_ceil(GROUP)).ok()?;
+    let leading = groups.iter().take_while(|group| **group == 0).count();
+    let used = groups.get(leading..)?;
+    let used = used.get(..used.iter().rposition(|group| *group != 0).map_or(0, |last| last + 1))?;
+    let weight = if used.is_empty() { 0 } else { places_before - 1 - i64::try_from(leading).ok()? };
+    let sign = if negative && !used.is_empty() { NEGATIVE } else { POSITIVE };
+    let head = [
+        u16::try_from(used.len()).ok()?,
+        i16::try_from(weight).ok()?.cast_unsigned(),
+        sign,
+        u16::try_from(fraction.len()).ok()?,
+    ];
+    head.iter().chain(used).for_each(|word| out.extend_from_slice(&word.to_be_bytes()));
+    Some(())
+}

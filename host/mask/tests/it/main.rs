@@ -1,6 +1,7 @@
 //! The maskers against a real PostgreSQL: whatever they write must be read back as the column's type.
 #![forbid(unsafe_code)]
 
+mod crossing;
 mod server;
 
 use std::sync::Arc;

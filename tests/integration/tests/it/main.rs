@@ -21,6 +21,7 @@ mod pipeline;
 mod policies;
 mod questions;
 mod records;
+mod rewritten;
 mod rogue;
 mod same;
 mod scene;

@@ -1,4 +1,4 @@
-//! How long a text takes to understand, alone on one core: `cargo run --release -p grille-sql --example measure`.
+//! How long a text takes to understand, alone on one core: `cargo run --release -p grille-sql --example understanding`.
 //!
 //! The budget of the three-way join is 25 µs cold, and 1 µs where the session remembers the text.
 #![allow(clippy::print_stdout, reason = "figures are for people")]
