@@ -47,6 +47,10 @@ impl Walker<'_> {
             return Ok(Columns::Relation(id));
         }
         let meaning = self.view_meaning(id)?;
+        if meaning.is_late {
+            self.found.is_late = true;
+            self.found.reached.extend(&meaning.reached);
+        }
         for construct in &meaning.constructs {
             if !self.found.constructs.contains(construct) {
                 self.found.constructs.push(Arc::clone(construct));

@@ -36,7 +36,7 @@ impl<'a> Walker<'a> {
             depth: self.depth,
             active: [&self.active[..], &[active]].concat(),
             arguments: arguments(function, values, call),
-            ..Walker::new(self.catalog, function.path.as_deref().unwrap_or(self.path), self.budget, self.depth_max)
+            ..Walker::new(self.catalog, function.path.as_deref().unwrap_or(self.late_path), self.budget, self.depth_max)
         };
         inner.fill_in_defaults(body)?;
         let columns = inner.body(body)?;

@@ -251,6 +251,13 @@ impl<'a> Walker<'a> {
             self.computed(&test);
             self.computed(&row);
         }
+        if link.sub_link_type == Kind::ARRAY_SUBLINK
+            && let Columns::List(all) = &columns
+            && let [only] = &all[..]
+            && self.is_plain_column(&only.flow)
+        {
+            self.plain_arrays.push(std::ptr::from_ref(link));
+        }
         match link.sub_link_type {
             Kind::EXISTS_SUBLINK => Ok(Flow::computed()),
             Kind::EXPR_SUBLINK | Kind::ARRAY_SUBLINK | Kind::ANY_SUBLINK | Kind::ALL_SUBLINK => {

@@ -308,6 +308,8 @@ impl<'a> Walker<'a> {
             }
             Class::Expand => {
                 let body = self.expand(function, arguments, call)?;
+                let row = self.whole_row(&body);
+                self.used(&row, self.clause);
                 return Ok(self.shaped(function, &body, arguments, call, defined));
             }
         };
@@ -374,14 +376,24 @@ impl<'a> Walker<'a> {
         self.computed(&Flow::derived(told));
     }
 
+    fn is_plain_type(&self, oid: u32) -> bool {
+        let Some(name) = self.catalog.type_name(oid) else { return false };
+        let element = name.strip_prefix('_').unwrap_or(name);
+        BASE_TYPES.contains(&element) && self.catalog.row_type(oid).is_none()
+    }
+
+    /// Whether a value is a column as it is, of a type that is no row and holds none.
+    pub(super) fn is_plain_column(&self, flow: &Flow) -> bool {
+        let Origins::One(id) = &flow.origins else { return false };
+        let columns = &self.catalog.relation(id.relation).columns;
+        flow.fields.is_none()
+            && flow.certainty == Certainty::Exact
+            && columns.get(id.column as usize).is_some_and(|column| self.is_plain_type(column.type_oid))
+    }
+
     /// Whether a value is known to be neither a row nor an array of rows nor a text search vector.
     fn is_plain(&self, node: Node<'a>, flow: &Flow) -> bool {
-        let is_plain_type = |oid: u32| {
-            let Some(name) = self.catalog.type_name(oid) else { return false };
-            let element = name.strip_prefix('_').unwrap_or(name);
-            let is_base = BASE_TYPES.contains(&element);
-            is_base && self.catalog.row_type(oid).is_none()
-        };
+        let is_plain_type = |oid: u32| self.is_plain_type(oid);
         match node {
             Node::A_Const(_) => true,
             Node::TypeCast(cast) => cast.type_name().is_some_and(|name| {
@@ -389,14 +401,7 @@ impl<'a> Walker<'a> {
                 let (schema, name) = qualified(&names);
                 self.catalog.type_oid(schema, self.path, name).is_some_and(is_plain_type)
             }),
-            Node::ColumnRef(_) => match &flow.origins {
-                Origins::One(id) if flow.fields.is_none() => {
-                    let relation = self.catalog.relation(id.relation);
-                    flow.certainty == Certainty::Exact
-                        && relation.columns.get(id.column as usize).is_some_and(|column| is_plain_type(column.type_oid))
-                }
-                _ => false,
-            },
+            Node::ColumnRef(_) => self.is_plain_column(flow),
             Node::A_ArrayExpr(array) => array.elements().iter().all(|element| match element {
                 // Its flow is not at hand; a bare name may be a row.
                 Node::ColumnRef(_) => false,
@@ -405,6 +410,7 @@ impl<'a> Walker<'a> {
             Node::A_Expr(expr) => {
                 self.is_plain(expr.rexpr(), &Flow::constant()) && matches!(expr.rexpr(), Node::A_Const(_))
             }
+            Node::SubLink(link) => self.plain_arrays.contains(&std::ptr::from_ref(link)),
             Node::FuncCall(call) => {
                 let candidates = self.candidates(&strings(call.funcname()), call.args().len());
                 !candidates.is_empty()
@@ -568,6 +574,8 @@ fn has_own_size(node: Node<'_>) -> bool {
     match node {
         Node::ColumnRef(_) | Node::A_Const(_) | Node::ParamRef(_) | Node::A_ArrayExpr(_) => true,
         Node::TypeCast(cast) => has_own_size(cast.arg()),
+        // As many as there are rows.
+        Node::SubLink(link) => link.sub_link_type == raw::SubLinkType::ARRAY_SUBLINK,
         Node::A_Expr(expr) => {
             let operator = expr.name().iter().filter_map(|name| name.as_str()).next_back();
             matches!(operator, Some("->" | "->>" | "#>" | "#>>"))

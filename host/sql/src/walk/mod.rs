@@ -29,7 +29,7 @@ use std::sync::Arc;
 use grille_policy::{
     Access, Certainty, ColumnUse, Effect, FunctionUse, RelationName, RelationUse, StatementFacts, Usage, Write,
 };
-use pg_raw_parse::nodes::CommonTableExpr;
+use pg_raw_parse::nodes::{CommonTableExpr, SubLink};
 
 pub(crate) use created::Created;
 pub(crate) use utility::{Rows, Told};
@@ -46,6 +46,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) catalog: &'a Catalog,
     /// The schemas of unqualified names.
     path: &'a [String],
+    /// Those of texts that are looked up when they run: the bodies of functions without a path of their own.
+    late_path: &'a [String],
     budget: &'a Budget,
     /// Tables that earlier statements of the text make.
     pub(crate) earlier: &'a [Created],
@@ -62,6 +64,8 @@ pub(crate) struct Walker<'a> {
     arguments: Vec<Named>,
     /// Views and functions being expanded, so that none is entered twice.
     active: Vec<Active>,
+    /// Sub-selects whose rows, as an array, hold nothing but one plain column.
+    plain_arrays: Vec<*const SubLink>,
     /// How often a column of the row that a statement writes was met.
     target_references: u32,
     pub(crate) found: Found,
@@ -161,6 +165,7 @@ impl<'a> Walker<'a> {
         Self {
             catalog,
             path,
+            late_path: path,
             budget,
             earlier: &[],
             depth: 0,
@@ -171,6 +176,7 @@ impl<'a> Walker<'a> {
             clause: None,
             arguments: Vec::new(),
             active: Vec::new(),
+            plain_arrays: Vec::new(),
             target_references: 0,
             found: Found::default(),
         }

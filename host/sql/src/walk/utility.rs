@@ -229,8 +229,13 @@ impl<'a> Walker<'a> {
 
     fn explain(&mut self, explain: &'a ExplainStmt) -> Walk<Told> {
         let (told, mut found) = self.apart(explain.query())?;
-        let mut origins: Vec<_> = found.uses.iter().map(|&(id, _)| id).collect();
-        if let Rows::Columns(columns) = &told.rows {
+        // What is only returned does not show in a plan that neither runs nor lists what it returns.
+        let shows_returned = runs(explain.options()) || is_on(explain.options(), "verbose");
+        let shown = found.uses.iter().filter(|(_, usage)| shows_returned || *usage != Usage::Projected);
+        let mut origins: Vec<_> = shown.map(|&(id, _)| id).collect();
+        if let Rows::Columns(columns) = &told.rows
+            && shows_returned
+        {
             origins.extend_from_slice(self.whole_row(columns).origins.as_slice());
         }
         if !runs(explain.options()) {
@@ -382,21 +387,23 @@ fn columns<const N: usize>(columns: [(&str, Flow); N]) -> Columns {
 
 /// Whether EXPLAIN executes what it explains.
 fn runs(options: &CastNodeList<DefElem>) -> bool {
-    let mut analyze = false;
+    is_on(options, "analyze")
+}
+
+fn is_on(options: &CastNodeList<DefElem>, wanted: &str) -> bool {
+    let mut is_on = false;
     for option in options {
-        if option.defname().is_some_and(|name| name.eq_ignore_ascii_case("analyze")) {
+        if option.defname().is_some_and(|name| name.eq_ignore_ascii_case(wanted)) {
             let value = constant_text(option.arg()).or_else(|| option.arg().as_str().map(Arc::from));
             let value = value.map(|value| value.to_ascii_lowercase());
-            analyze = !matches!(value.as_deref(), Some("false" | "off" | "0"));
-            if let Node::Integer(number) = option.arg() {
-                analyze = number.ival != 0;
-            }
-            if let Node::Boolean(value) = option.arg() {
-                analyze = value.boolval;
-            }
+            is_on = match option.arg() {
+                Node::Integer(number) => number.ival != 0,
+                Node::Boolean(value) => value.boolval,
+                _ => !matches!(value.as_deref(), Some("false" | "off" | "0")),
+            };
         }
     }
-    analyze
+    is_on
 }
 
 /// Options as written: name and value.

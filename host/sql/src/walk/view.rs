@@ -18,6 +18,8 @@ pub(crate) struct ViewMeaning {
     /// The relations that it reads.
     pub(crate) reached: Vec<u32>,
     pub(crate) constructs: Vec<Arc<Construct>>,
+    /// Whether it calls a function whose names are looked up when it runs: then it is only what it means now.
+    pub(crate) is_late: bool,
 }
 
 impl Catalog {
@@ -31,6 +33,10 @@ impl Catalog {
             let budget = Budget::for_text(length);
             Walker::new(self, &self.path, &budget, depth_max).view_meaning(id)
         });
+        // Without a session nobody knows what its functions will read.
+        if walked.as_ref().is_ok_and(|meaning| meaning.is_late) {
+            return Arc::new(opaque(self, id));
+        }
         walked.unwrap_or_else(|_| {
             let meaning = Arc::new(opaque(self, id));
             Arc::clone(self.relation(id).meaning.get_or_init(|| meaning))
@@ -74,6 +80,7 @@ impl Walker<'_> {
         };
         let mut inner = Walker {
             depth: self.depth,
+            late_path: self.late_path,
             active: [&self.active[..], &[Active::View(id)]].concat(),
             ..Walker::new(self.catalog, &self.catalog.path, self.budget, self.depth_max)
         };
@@ -87,8 +94,8 @@ impl Walker<'_> {
         };
         let found = std::mem::take(&mut inner.found);
         let meaning = match inner.all_columns(&columns) {
-            // What changes the session, or means something else in each, is not worked out once for all.
-            Some(_) if found.is_late || !found.session.is_empty() => opaque(self.catalog, id),
+            // What changes the session is not followed in a view.
+            Some(_) if !found.session.is_empty() => opaque(self.catalog, id),
             Some(columns) if columns.len() == relation.columns.len() => {
                 // The catalog's names hold: a view's columns can be renamed.
                 let columns = columns
@@ -101,6 +108,10 @@ impl Walker<'_> {
         };
         let is_whole = inner.active.len() == 1;
         let meaning = Arc::new(meaning);
+        // It means something else in each session.
+        if meaning.is_late {
+            return Ok(meaning);
+        }
         // Inside another expansion a cycle may have cut this one short.
         if is_whole || self.active.iter().all(|active| matches!(active, Active::View(_))) {
             return Ok(Arc::clone(relation.meaning.get_or_init(|| meaning)));
@@ -113,7 +124,7 @@ fn meaning(columns: Arc<[Named]>, found: Found) -> ViewMeaning {
     let mut reached = found.reached;
     reached.sort_unstable();
     reached.dedup();
-    ViewMeaning { columns, reached, constructs: found.constructs }
+    ViewMeaning { columns, reached, constructs: found.constructs, is_late: found.is_late }
 }
 
 /// A view that could not be followed may hold anything.
@@ -130,5 +141,5 @@ fn opaque(catalog: &Catalog, id: u32) -> ViewMeaning {
         .iter()
         .map(|column| Named { name: Arc::clone(&column.name), flow: Flow::unknown(Arc::clone(&construct)) })
         .collect();
-    ViewMeaning { columns, reached: Vec::new(), constructs: vec![construct] }
+    ViewMeaning { columns, reached: Vec::new(), constructs: vec![construct], is_late: false }
 }

@@ -69,6 +69,10 @@ const ASKS: &[(&str, &str)] = &[
     ("SELECT is_one(ssn) FROM patients", "ssn filtered"),
     ("SELECT is_it(ssn) FROM patients", "ssn filtered"),
     ("SELECT * FROM sorted_ids()", "ssn ordered"),
+    ("SELECT id FROM staff WHERE ssn_of(id) = '1'", "ssn filtered"),
+    ("SELECT id FROM staff ORDER BY ssn_of(id)", "ssn ordered"),
+    ("SELECT count(*) FROM staff GROUP BY initial(ssn_of(id))", "ssn grouped"),
+    ("SELECT n.social FROM names_of(1) n WHERE n.who = '1'", "name filtered"),
     (
         "CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM patients WHERE ssn = $$1$$'",
         "ssn filtered",

@@ -37,3 +37,6 @@ CREATE FUNCTION told(text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*
 CREATE FUNCTION is_one(text) RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM staff WHERE $1 = ''1''';
 CREATE FUNCTION is_it(wanted text) RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM staff WHERE wanted = '1'; END;
 CREATE FUNCTION sorted_ids() RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT id FROM patients ORDER BY ssn';
+CREATE VIEW late_view AS SELECT n.who, n.social, s.room FROM staff s, names_of(s.id) n;
+CREATE VIEW view_on_late_view AS SELECT room, upper(who) AS loud FROM late_view;
+CREATE MATERIALIZED VIEW late_copy AS SELECT who FROM names_of(1) n;
