@@ -1,12 +1,17 @@
-//! Tables that an earlier statement of the same text makes: no catalog holds them yet.
+//! Tables that come into being: what their definition says, and what later statements of the same text find, since no
+//! catalog holds them yet.
 
 use std::sync::Arc;
 
-use grille_policy::RelationName;
-use pg_raw_parse::Node;
+use grille_policy::{Access, RelationName, Usage};
 use pg_raw_parse::nodes::{CreateStmt, IntoClause, RangeVar};
+use pg_raw_parse::{Node, raw};
 
-use super::{Columns, Walker};
+use super::columns::column_id;
+use super::names::strings;
+use super::{Columns, Item, Walker};
+use crate::catalog::Column;
+use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 
 /// A table that comes into being within a text.
@@ -78,5 +83,102 @@ impl<'a> Walker<'a> {
             Some(&*created.name) == range.relname() && created.schema.as_deref() == range.schemaname()
         })?;
         Some((created.full_name.clone(), Columns::List(Arc::clone(&created.columns))))
+    }
+
+    /// The columns that a foreign key names, or the key of the table.
+    fn referenced(&self, range: &RangeVar, names: &[&str]) -> Vec<Flow> {
+        let Some(id) = self.relation_id(range) else { return Vec::new() };
+        let columns = self.catalog.relation(id).columns.iter().enumerate();
+        let is_meant = |column: &Column| match names {
+            [] => column.is_primary,
+            names => names.contains(&&*column.name),
+        };
+        columns.filter(|(_, column)| is_meant(column)).map(|(index, _)| Flow::column(column_id(id, index))).collect()
+    }
+
+    pub(super) fn create_table(&mut self, create: &'a CreateStmt) -> Walk<&'static str> {
+        if let Some(range) = create.relation() {
+            self.new_relation("table", range);
+        }
+        self.creates_table(create);
+        for node in create.inh_relations() {
+            if let Node::RangeVar(parent) = node {
+                let name = self.relation_name(parent);
+                self.named(name, Access::Read);
+            }
+        }
+        // Defaults and checks see the row that is being made, and no table.
+        let own: Vec<Named> = create
+            .table_elts()
+            .iter()
+            .filter_map(|node| match node {
+                Node::ColumnDef(column) => {
+                    Some(Named { name: column.colname().unwrap_or_default().into(), flow: Flow::constant() })
+                }
+                _ => None,
+            })
+            .collect();
+        self.in_clause(None, |walker| {
+            walker.framed(None, |walker| {
+                let name = create.relation().and_then(RangeVar::relname);
+                walker.show(vec![Item::list(name, own)]);
+                create
+                    .table_elts()
+                    .iter()
+                    .chain(create.constraints().iter().map(Node::Constraint))
+                    .try_for_each(|node| walker.table_element(node))?;
+                let key = create.partspec().into_iter().flat_map(|spec| spec.part_params());
+                key.into_iter().try_for_each(|part| walker.kept(part.expr(), "the key of partitions"))
+            })
+        })?;
+        if let Some(bound) = create.partbound() {
+            for node in bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums()) {
+                // MINVALUE and MAXVALUE look like columns.
+                if !matches!(node, Node::ColumnRef(_)) {
+                    self.in_clause(None, |walker| walker.kept(node, "the bound of a partition"))?;
+                }
+            }
+        }
+        Ok("CREATE TABLE")
+    }
+
+    pub(super) fn table_element(&mut self, node: Node<'a>) -> Walk<()> {
+        match node {
+            Node::ColumnDef(column) => {
+                self.kept(column.raw_default(), "the default of a column")?;
+                for constraint in column.constraints() {
+                    self.table_element(constraint)?;
+                }
+            }
+            Node::Constraint(constraint) => {
+                if constraint.contype == raw::ConstrType::CONSTR_FOREIGN
+                    && let Some(other) = constraint.pktable()
+                {
+                    let name = self.relation_name(other);
+                    self.named(name, Access::Read);
+                    // Whether a row is taken tells whether the value is there.
+                    for column in self.referenced(other, &strings(constraint.pk_attrs())) {
+                        self.used(&column, Some(Usage::Joined));
+                    }
+                }
+                match constraint.contype {
+                    raw::ConstrType::CONSTR_DEFAULT | raw::ConstrType::CONSTR_GENERATED => {
+                        self.kept(constraint.raw_expr(), "the default of a column")?;
+                    }
+                    _ => {
+                        self.expression(constraint.raw_expr())?;
+                    }
+                }
+                self.expression(constraint.where_clause())?;
+            }
+            Node::TableLikeClause(like) => {
+                if let Some(range) = like.relation() {
+                    let name = self.relation_name(range);
+                    self.named(name, Access::Read);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 }

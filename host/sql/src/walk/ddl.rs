@@ -3,8 +3,7 @@
 use grille_policy::{Access, Effect, Filter, RelationName, Usage, Write};
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{
-    AlterTableStmt, CommentStmt, CreateFunctionStmt, CreateStmt, DropStmt, GrantStmt, RangeVar, RenameStmt, RuleStmt,
-    ViewStmt,
+    AlterTableStmt, CommentStmt, CreateFunctionStmt, DropStmt, GrantStmt, RangeVar, RenameStmt, RuleStmt, ViewStmt,
 };
 use pg_raw_parse::{Node, raw};
 
@@ -295,7 +294,7 @@ impl<'a> Walker<'a> {
     }
 
     /// An expression whose value is kept where nobody masks it.
-    fn kept(&mut self, node: Node<'a>, place: &str) -> Walk<()> {
+    pub(super) fn kept(&mut self, node: Node<'a>, place: &str) -> Walk<()> {
         let flow = self.expression(node)?;
         self.sink(place, &Flow::constant(), &flow);
         Ok(())
@@ -313,88 +312,6 @@ impl<'a> Walker<'a> {
             self.keeps_columns(&place, &columns);
         }
         Ok("CREATE VIEW")
-    }
-
-    fn create_table(&mut self, create: &'a CreateStmt) -> Walk<&'static str> {
-        if let Some(range) = create.relation() {
-            self.new_relation("table", range);
-        }
-        self.creates_table(create);
-        for node in create.inh_relations() {
-            if let Node::RangeVar(parent) = node {
-                let name = self.relation_name(parent);
-                self.named(name, Access::Read);
-            }
-        }
-        // Defaults and checks see the row that is being made, and no table.
-        let own: Vec<Named> = create
-            .table_elts()
-            .iter()
-            .filter_map(|node| match node {
-                Node::ColumnDef(column) => {
-                    Some(Named { name: column.colname().unwrap_or_default().into(), flow: Flow::constant() })
-                }
-                _ => None,
-            })
-            .collect();
-        self.in_clause(None, |walker| {
-            walker.framed(None, |walker| {
-                let name = create.relation().and_then(RangeVar::relname);
-                walker.show(vec![super::Item::list(name, own)]);
-                create
-                    .table_elts()
-                    .iter()
-                    .chain(create.constraints().iter().map(Node::Constraint))
-                    .try_for_each(|node| walker.table_element(node))?;
-                let key = create.partspec().into_iter().flat_map(|spec| spec.part_params());
-                key.into_iter().try_for_each(|part| walker.kept(part.expr(), "the key of partitions"))
-            })
-        })?;
-        if let Some(bound) = create.partbound() {
-            for node in bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums()) {
-                // MINVALUE and MAXVALUE look like columns.
-                if !matches!(node, Node::ColumnRef(_)) {
-                    self.in_clause(None, |walker| walker.kept(node, "the bound of a partition"))?;
-                }
-            }
-        }
-        Ok("CREATE TABLE")
-    }
-
-    fn table_element(&mut self, node: Node<'a>) -> Walk<()> {
-        match node {
-            Node::ColumnDef(column) => {
-                self.kept(column.raw_default(), "the default of a column")?;
-                for constraint in column.constraints() {
-                    self.table_element(constraint)?;
-                }
-            }
-            Node::Constraint(constraint) => {
-                if constraint.contype == raw::ConstrType::CONSTR_FOREIGN
-                    && let Some(other) = constraint.pktable()
-                {
-                    let name = self.relation_name(other);
-                    self.named(name, Access::Read);
-                }
-                match constraint.contype {
-                    raw::ConstrType::CONSTR_DEFAULT | raw::ConstrType::CONSTR_GENERATED => {
-                        self.kept(constraint.raw_expr(), "the default of a column")?;
-                    }
-                    _ => {
-                        self.expression(constraint.raw_expr())?;
-                    }
-                }
-                self.expression(constraint.where_clause())?;
-            }
-            Node::TableLikeClause(like) => {
-                if let Some(range) = like.relation() {
-                    let name = self.relation_name(range);
-                    self.named(name, Access::Read);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
     }
 
     fn alter_table(&mut self, alter: &'a AlterTableStmt) -> Walk<&'static str> {

@@ -56,6 +56,8 @@ const ASKS: &[(&str, &str)] = &[
     ("SELECT substr(zip, 1, length(ssn)) FROM patients", "ssn computed"),
     ("SELECT decode(ssn, 'hex') FROM patients", "ssn computed"),
     ("ALTER TABLE patients ADD CHECK (ssn <> '1')", "ssn computed"),
+    ("CREATE TABLE t (a text REFERENCES patients (ssn))", "ssn joined"),
+    ("ALTER TABLE staff ADD FOREIGN KEY (room) REFERENCES patients (ssn)", "ssn joined"),
     // as many rows as a value has parts
     ("SELECT zip, regexp_matches(ssn, '^1') FROM patients", "ssn filtered, ssn computed"),
     ("SELECT p.id FROM patients p, regexp_matches(p.ssn, '^1')", "ssn filtered, ssn computed"),
@@ -96,6 +98,7 @@ const TELL_NOTHING: &[&str] = &[
     "SELECT lag(ssn) OVER (ORDER BY id), ARRAY[ssn] FROM patients",
     "SELECT pid FROM pg_stat_activity WHERE query <> ''",
     "INSERT INTO patients (id, ssn) VALUES (1, '1')",
+    "CREATE TABLE t (a int REFERENCES patients, b int REFERENCES patients (id))",
 ];
 
 pub(crate) fn check(world: &World) -> Vec<String> {
