@@ -410,6 +410,27 @@ async fn other_keys_and_other_logs_are_told_apart() {
     assert_eq!(found["seq"], 2, "{found}");
 }
 
+/// What a destroyed key takes away is gone from bundles too; that it happened is still proven.
+#[tokio::test]
+async fn a_session_whose_key_was_destroyed_is_still_proven() {
+    let scene = Scene::begin().await;
+    let [shredded, whole] = scene.sessions;
+    let reader = Reader::open(&scene.ledger(), None).unwrap();
+    let key_id = reader.session(shredded).unwrap().next().unwrap().unwrap().leaf.key_id;
+    let row: usize = key_id.split('.').next().unwrap().parse().unwrap();
+    let path = scene.ledger().join("keys/00000000.keys");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[row * 128..(row + 1) * 128].fill(0);
+    std::fs::write(&path, bytes).unwrap();
+    let files = scene.export(&scene.both(), true);
+    let report = String::from_utf8(files["report.html"].clone()).unwrap();
+    assert!(report.contains("its key was destroyed") && !report.contains("user-100"), "{report}");
+    let keys: Value = serde_json::from_slice(&files["keys/contents.json"]).unwrap();
+    assert_eq!(keys.as_object().unwrap().keys().collect::<Vec<_>>(), [&whole.to_string()]);
+    let Some((code, said)) = scene.judge(&files, None) else { return };
+    assert_eq!((code, &said["sessions"], &said["texts_opened"]), (0, &2.into(), &8.into()), "{said:#}");
+}
+
 #[tokio::test]
 async fn a_session_without_an_end_says_so() {
     let scene = Scene::begin().await;

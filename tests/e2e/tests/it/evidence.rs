@@ -3,13 +3,19 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::Duration;
 
 use grille_e2e::{Demo, grille};
 use grille_test_support::python;
 use serde_json::Value;
+use tokio::time::Instant;
 
 const MASKED: &str = "SELECT ssn FROM patients ORDER BY id LIMIT 2";
 const BLOCKED: &str = "DELETE FROM intake_drafts";
+const HELD: &str = "UPDATE patients SET reminder_opt_in = true";
+/// A debug build on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -21,11 +27,30 @@ fn run(demo: &Demo, token: &str, words: &[&str]) -> Output {
     command.output().expect("runs")
 }
 
-fn ask(demo: &Demo, token: &str, statement: &str) {
+fn psql(demo: &Demo, token: &str, statement: &str) -> Command {
     let mut command = Command::new("psql");
     let port = demo.card.listeners.pg.port().to_string();
     command.args(["-X", "-A", "-t", "-h", "127.0.0.1", "-p", &port, "-U", "analyst", "-d", "clinic"]);
-    command.args(["-c", statement]).env("PGPASSWORD", token).output().expect("psql runs");
+    command.args(["-c", statement]).env("PGPASSWORD", token);
+    command
+}
+
+/// Somebody asks for what waits for people, and somebody else lets it pass.
+fn held(demo: &Demo, analyst: &str, reviewer: &str) {
+    let waiting = psql(demo, analyst, HELD).spawn().expect("psql runs");
+    let deadline = Instant::now() + PATIENCE;
+    let request = loop {
+        let list = run(demo, reviewer, &["review", "list", "--format", "json"]);
+        let list: Value = serde_json::from_slice(&list.stdout).unwrap_or_default();
+        if let Some(id) = list["reviews"][0]["id"].as_str() {
+            break id.to_owned();
+        }
+        assert!(Instant::now() < deadline, "no request came: {list}");
+        sleep(Duration::from_millis(50));
+    };
+    let approved = run(demo, reviewer, &["review", "approve", &request, "--reason", "agreed with the ward"]);
+    assert!(approved.status.success(), "{}", text(&approved.stderr));
+    assert!(waiting.wait_with_output().expect("ends").status.success());
 }
 
 /// The verifier from the repository, not the one in the bundle.
@@ -43,8 +68,9 @@ fn a_stranger_verifies_what_happened() {
     let demo = Demo::start().expect("starts");
     let (analyst, auditor) = (demo.token("analyst").expect("a token"), demo.token("reviewer").expect("a token"));
     for statement in [MASKED, BLOCKED] {
-        ask(&demo, &analyst, statement);
+        psql(&demo, &analyst, statement).output().expect("psql runs");
     }
+    held(&demo, &analyst, &auditor);
     let dir = tempfile::tempdir().expect("a directory");
     // As somebody wrote it down when the log was young.
     let key = dir.path().join("log.vkey");
@@ -64,7 +90,8 @@ fn a_stranger_verifies_what_happened() {
         assert!(output.status.success(), "{what}: {}", text(&output.stderr));
         let (code, said) = judge(&bundle, &key);
         assert_eq!((code, &said["damage"]), (Some(0), &Value::Array(Vec::new())), "{what}: {said:#}");
-        assert_eq!(said["sessions"], if what == "sealed.tar" { 1 } else { 2 }, "{said:#}");
+        assert_eq!(said["sessions"], if what == "sealed.tar" { 2 } else { 3 }, "{said:#}");
+        assert_eq!(said["approvals"], 1, "{said:#}");
         assert_eq!(said["closed"], said["sessions"], "{said:#}");
         let opened = said["texts_opened"].as_u64().expect("a number");
         assert_eq!(opened > 6, what == "open.tar", "{said:#}");
@@ -82,7 +109,17 @@ fn a_stranger_verifies_what_happened() {
     }
     let report = Command::new("tar").arg("-xOf").arg(name("open.tar")).arg("report.html").output().expect("tar runs");
     let report = text(&report.stdout);
-    for part in ["analyst (analyst at http", MASKED, BLOCKED, "ssn", "redact", "sql-guard", "phi"] {
+    for part in [
+        "analyst (analyst at http",
+        MASKED,
+        BLOCKED,
+        "ssn",
+        "redact",
+        "sql-guard",
+        "phi",
+        "approved, signed",
+        "agreed with the ward",
+    ] {
         assert!(report.contains(part), "{part}: {report}");
     }
     if let Some(keep) = std::env::var_os("GRILLE_KEEP_EVIDENCE") {
