@@ -12,6 +12,7 @@ mod serve;
 mod session;
 mod table;
 mod wanted;
+mod witness;
 
 use std::future::Future;
 use std::io::Write as _;
@@ -53,6 +54,8 @@ enum Command {
     /// Prove what happened, to those who do not trust you either
     #[command(subcommand)]
     Ledger(ledger::Action),
+    /// Watch logs, and sign that they only grew
+    Witness(witness::Args),
     /// The clinic: database, issuer and policies to try Grille on
     Demo(demo::Args),
     /// Print a token of a demo account, for scripts
@@ -70,6 +73,7 @@ impl Cli {
             Command::Session(action) => session::run(&action),
             Command::Review(action) => review::run(&action),
             Command::Ledger(action) => ledger::run(&action),
+            Command::Witness(args) => witness::run(&args),
             Command::Demo(args) => demo::run(args),
             Command::Token(args) => demo::token::run(&args),
         }

@@ -15,8 +15,15 @@ use crate::sha256::{Hash, sha256};
 const SIGNING_PREFIX: &str = "grille-signing-key-ed25519";
 /// What a seal key's file starts with.
 const SEAL_PREFIX: &str = "grille-seal-key-aes256gcm";
-/// The signature type of Ed25519 in signed notes.
-const NOTE_ED25519: u8 = 0x01;
+/// The signature types of signed notes that are known here: what a key's first byte says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyKind {
+    /// A log's.
+    Ed25519 = 0x01,
+    /// A witness's, with the time in it.
+    Cosignature = 0x04,
+}
 /// An origin is a part of every leaf, so it is kept short.
 pub(crate) const ORIGIN_BYTES_MAX: usize = 100;
 
@@ -192,6 +199,7 @@ impl fmt::Debug for SealKey {
 pub struct VerifierKey {
     origin: String,
     public: [u8; 32],
+    kind: KeyKind,
 }
 
 impl VerifierKey {
@@ -199,7 +207,18 @@ impl VerifierKey {
         if !is_origin(origin) {
             return Err(KeyError::Origin(origin.to_owned()));
         }
-        Ok(Self { origin: origin.to_owned(), public })
+        Ok(Self { origin: origin.to_owned(), public, kind: KeyKind::Ed25519 })
+    }
+
+    /// The same key for other signatures.
+    pub(crate) fn of_kind(self, kind: KeyKind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Whether it is a witness's.
+    #[must_use]
+    pub fn is_witness(&self) -> bool {
+        self.kind == KeyKind::Cosignature
     }
 
     /// Reads the text form.
@@ -210,8 +229,12 @@ impl VerifierKey {
             return Err(malformed());
         };
         let key = STANDARD.decode(key).map_err(|_| malformed())?;
-        let Some((&NOTE_ED25519, public)) = key.split_first() else { return Err(malformed()) };
-        let key = Self::new(origin, public.try_into().map_err(|_| malformed())?)?;
+        let (kind, public) = match key.split_first() {
+            Some((0x01, public)) => (KeyKind::Ed25519, public),
+            Some((0x04, public)) => (KeyKind::Cosignature, public),
+            _ => return Err(malformed()),
+        };
+        let key = Self::new(origin, public.try_into().map_err(|_| malformed())?)?.of_kind(kind);
         if u32::from_str_radix(id, 16) != Ok(u32::from_be_bytes(key.id())) || id.len() != 8 {
             return Err(KeyError::IdMismatch { origin: key.origin });
         }
@@ -229,11 +252,11 @@ impl VerifierKey {
         &self.origin
     }
 
-    /// The key id of signed notes: the first four bytes of SHA-256(origin ‖ LF ‖ 0x01 ‖ public key).
+    /// The key id of signed notes: the first four bytes of SHA-256(origin ‖ LF ‖ kind ‖ public key).
     pub(crate) fn id(&self) -> [u8; 4] {
         let mut input = Vec::with_capacity(self.origin.len() + 34);
         input.extend_from_slice(self.origin.as_bytes());
-        input.extend_from_slice(&[b'\n', NOTE_ED25519]);
+        input.extend_from_slice(&[b'\n', self.kind as u8]);
         input.extend_from_slice(&self.public);
         let digest: Hash = sha256(&input);
         [digest[0], digest[1], digest[2], digest[3]]
@@ -246,7 +269,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = [NOTE_ED25519; 33];
+        let mut key = [self.kind as u8; 33];
         key[1..].copy_from_slice(&self.public);
         write!(f, "{}+{:08x}+{}", self.origin, u32::from_be_bytes(self.id()), STANDARD.encode(key))
     }

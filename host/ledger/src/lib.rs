@@ -33,6 +33,7 @@ mod sha256;
 mod tiles;
 mod verify;
 mod wal;
+mod witness;
 
 pub use error::{OpenError, ReadError, Unwritable};
 pub use export::{ExportError, ExportOptions, Exported, Selection};
@@ -53,3 +54,4 @@ pub use recover::{RecoverError, Recovery, recover};
 pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};
+pub use witness::{WITNESS_REQUEST_BYTES_MAX, Witness, WitnessAnswer, cosignature, witness_request};

@@ -9,7 +9,7 @@ use crate::{SigningKey, VerifierKey};
 /// Larger notes are not ours: a body of three lines and a few signatures stay far below.
 pub(crate) const NOTE_BYTES_MAX: usize = 64 << 10;
 /// A signature line starts with an em dash and a space.
-const SIGNATURE_MARK: &str = "\u{2014} ";
+pub(crate) const SIGNATURE_MARK: &str = "\u{2014} ";
 
 /// A tree head.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Checkpoint {
 }
 
 /// Body with its last line end, and signature lines.
-fn split(note: &str) -> Result<(&str, &str), NoteError> {
+pub(crate) fn split(note: &str) -> Result<(&str, &str), NoteError> {
     let (body, signatures) = note.rsplit_once("\n\n").ok_or(NoteError::Malformed)?;
     // Every line behind the body is a signature (C2SP signed-note); anything else was put there by somebody.
     let all_sign = !signatures.is_empty() && signatures.lines().all(|line| line.starts_with(SIGNATURE_MARK));

@@ -1,4 +1,5 @@
 mod checkpoint;
+mod cosign;
 mod export;
 mod log;
 mod prove;

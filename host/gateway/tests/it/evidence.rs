@@ -1,6 +1,7 @@
 //! Evidence from the command line: searched, exported, and each time a record.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -317,4 +318,62 @@ async fn a_broken_log_is_followed_by_another_that_says_so() {
     });
     let gap = gap.unwrap();
     assert!(gap.contains("the local user uid") && gap.contains("a disk was replaced"), "{gap}");
+}
+
+/// Ends a child whatever happens.
+struct Watching(std::process::Child);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// A witness of this log as a process: its address and the file with its key.
+fn watch(dir: &Path, log: &Path) -> (Watching, String, std::path::PathBuf) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_grille"));
+    command.args(["witness", "--name", "witness.example/w1", "--listen", "127.0.0.1:0", "--key"]);
+    command.arg(dir.join("witness.key")).arg("--state").arg(dir.join("witness")).arg("--log").arg(log);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let key = dir.join("witness.vkey");
+    fs::write(&key, lines.next().unwrap()).unwrap();
+    let url = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
+    (Watching(child), url, key)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_signs_what_only_grows() {
+    let own = Own::new();
+    own.record().await;
+    let dir = own.dir.path();
+    let (watching, url, key) = watch(dir, &dir.join("ledger/log.vkey"));
+    let key = key.to_str().unwrap().to_owned();
+    let cosign = |url: &str| own.run(&["ledger", "checkpoint", "--cosign", url, "--witness-key", &key]);
+    let (code, said) = cosign(&url);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("cosigned  20") && said.contains("\u{2014} witness.example/w1 "), "{said}");
+    own.record().await;
+    assert_eq!(cosign(&url).0, 0);
+    drop(watching);
+    let (code, said) = cosign(&url);
+    assert!(code == 3 && said.contains("ask http://"), "{said}");
+
+    // A log that was set back is not the one that the witness knows, also after its restart.
+    let (_watching, url, _) = watch(dir, &dir.join("ledger/log.vkey"));
+    fs::remove_dir_all(dir.join("ledger")).unwrap();
+    own.record().await;
+    let (code, said) = cosign(&url);
+    assert!(code == 1 && said.contains("the log was cut or replaced"), "{said}");
+    for _ in 0..2 {
+        own.record().await;
+    }
+    let (code, said) = cosign(&url);
+    assert!(code == 1 && said.contains("FORKED"), "{said}");
+    let log_key = dir.join("ledger/log.vkey");
+    let words = ["ledger", "checkpoint", "--cosign", &url, "--witness-key", log_key.to_str().unwrap()];
+    let (code, said) = own.run(&words);
+    assert!(code == 2 && said.contains("is a log's key"), "{said}");
+    assert_eq!(own.run(&["ledger", "checkpoint", "--cosign", &url]).0, 2);
 }

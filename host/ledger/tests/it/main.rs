@@ -9,4 +9,5 @@ mod read;
 mod recover;
 mod strangers;
 mod support;
+mod witness;
 mod write;
