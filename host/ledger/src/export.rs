@@ -20,7 +20,7 @@ use grille_policy::{Digest, RequestId, SessionId};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::prove::prove_inclusion;
+use crate::prove::Prover;
 use crate::reader::{Contents, Entry, Reader, SessionEnd};
 use crate::sha256::to_base64;
 use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, SigningKey, VerifierKey, read_kept};
@@ -113,6 +113,7 @@ impl Selection {
         let mut writer = Writer {
             reader: &reader,
             picked: &picked,
+            prover: Prover::new(reader.dir(), &picked.checkpoint),
             bundle: Bundle::new(out),
             sheet: Sheet::new(&query, options),
             components: BTreeSet::new(),
@@ -147,6 +148,7 @@ impl Selection {
 struct Writer<'a, 'o> {
     reader: &'a Reader,
     picked: &'a Picked,
+    prover: Prover,
     bundle: Bundle<'o>,
     sheet: Sheet,
     /// What decided.
@@ -235,8 +237,7 @@ impl Writer<'_, '_> {
     }
 
     fn row(&mut self, part: &mut Part, entry: &Entry) -> Result<(), ExportError> {
-        let proof = prove_inclusion(self.reader.dir(), entry.index, &self.picked.checkpoint)?;
-        let proof = proof.map(|proof| proof.path).unwrap_or_default();
+        let proof = self.prover.path(entry.index)?.unwrap_or_default();
         let opened = match &entry.contents {
             Contents::Open(opened) => Some(opened),
             Contents::Sealed(_) => None,

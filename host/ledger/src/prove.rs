@@ -1,5 +1,7 @@
 //! Proofs that a record is in the log, and that the log only grew, out of the published tiles alone.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +10,9 @@ use crate::merkle::{TILE_WIDTH, consistency, extends, includes, inclusion, leaf_
 use crate::note::Checkpoint;
 use crate::sha256::Hash;
 use crate::tiles::{Sort, read_tile, tile_path};
+
+/// Tiles that are kept while proofs are made: 2 MiB.
+const TILES_KEPT: usize = 256;
 
 /// A proof that a leaf is in a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +64,28 @@ pub fn prove_inclusion(dir: &Path, index: u64, checkpoint: &Checkpoint) -> Resul
     Ok(Some(Inclusion { index, size, path }))
 }
 
+/// Proves many records under one checkpoint: neighbours share most of the tiles that their proofs are made of.
+pub(crate) struct Prover {
+    dir: PathBuf,
+    size: u64,
+    tiles: HashMap<(u8, u64), Vec<Hash>>,
+}
+
+impl Prover {
+    pub(crate) fn new(dir: &Path, checkpoint: &Checkpoint) -> Self {
+        Self { dir: dir.to_owned(), size: checkpoint.size, tiles: HashMap::new() }
+    }
+
+    /// The audit path of a record; none if the checkpoint does not cover it.
+    pub(crate) fn path(&mut self, index: u64) -> Result<Option<Vec<Hash>>, ReadError> {
+        let Self { dir, size, tiles } = self;
+        if index >= *size {
+            return Ok(None);
+        }
+        inclusion(index, *size, &mut |height, number| subtree(dir, *size, height, number, tiles)).map(Some)
+    }
+}
+
 /// Proves that the first `old` records are the beginning of the checkpoint's; none if it covers fewer, or for `old` = 0.
 pub fn prove_consistency(dir: &Path, old: u64, checkpoint: &Checkpoint) -> Result<Option<Consistency>, ReadError> {
     let size = checkpoint.size;
@@ -98,28 +125,44 @@ pub fn published_leaf(dir: &Path, index: u64, checkpoint: &Checkpoint) -> Result
 }
 
 fn subtrees(dir: &Path, size: u64) -> impl FnMut(u32, u64) -> Result<Hash, ReadError> {
-    let dir = dir.to_owned();
-    move |height, number| subtree(&dir, size, height, number)
+    let (dir, mut tiles) = (dir.to_owned(), HashMap::new());
+    move |height, number| subtree(&dir, size, height, number, &mut tiles)
 }
 
-/// The root of a whole subtree, read from the tile that holds its lower edge.
-fn subtree(dir: &Path, size: u64, height: u32, number: u64) -> Result<Hash, ReadError> {
-    let level = height / 8;
+/// The root of a whole subtree, out of the tile that holds its lower edge.
+fn subtree(
+    dir: &Path,
+    size: u64,
+    height: u32,
+    number: u64,
+    tiles: &mut HashMap<(u8, u64), Vec<Hash>>,
+) -> Result<Hash, ReadError> {
+    let level = u8::try_from(height / 8).expect("a tree has at most eight levels of tiles");
     let count = 1usize << (height % 8);
     let first = number << (height % 8);
     let (tile, place) = (first / TILE_WIDTH as u64, first % TILE_WIDTH as u64);
     let place = usize::try_from(place).expect("below 256");
-    let on_level = (size >> (8 * level)) - tile * TILE_WIDTH as u64;
+    if tiles.len() >= TILES_KEPT && !tiles.contains_key(&(level, tile)) {
+        tiles.clear();
+    }
+    let hashes = match tiles.entry((level, tile)) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => unknown.insert(hashes(dir, size, level, tile)?),
+    };
+    let whole = hashes.get(place..place + count).ok_or_else(|| ReadError::Io {
+        path: tile_path(dir, Sort::Hashes(level), tile, TILE_WIDTH),
+        source: io::Error::from(io::ErrorKind::UnexpectedEof),
+    })?;
+    Ok(perfect_root(whole))
+}
+
+fn hashes(dir: &Path, size: u64, level: u8, tile: u64) -> Result<Vec<Hash>, ReadError> {
+    let on_level = (size >> (8 * u32::from(level))) - tile * TILE_WIDTH as u64;
     let width = usize::try_from(on_level.min(TILE_WIDTH as u64)).expect("at most 256");
-    let sort = Sort::Hashes(u8::try_from(level).expect("a tree has at most eight levels of tiles"));
+    let sort = Sort::Hashes(level);
     let path = tile_path(dir, sort, tile, width);
     let io = |path: PathBuf, source| ReadError::Io { path, source };
     let found = read_tile(dir, sort, tile, width).map_err(|source| io(path.clone(), source))?;
-    let (path, bytes) = found.ok_or_else(|| io(path, io::Error::from(io::ErrorKind::NotFound)))?;
-    let hashes: Vec<Hash> =
-        bytes.chunks_exact(32).skip(place).take(count).filter_map(|hash| hash.try_into().ok()).collect();
-    if hashes.len() < count {
-        return Err(io(path, io::Error::from(io::ErrorKind::UnexpectedEof)));
-    }
-    Ok(perfect_root(&hashes))
+    let (_, bytes) = found.ok_or_else(|| io(path, io::Error::from(io::ErrorKind::NotFound)))?;
+    Ok(bytes.chunks_exact(32).filter_map(|hash| hash.try_into().ok()).collect())
 }

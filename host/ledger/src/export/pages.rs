@@ -45,8 +45,10 @@ impl Page {
             return;
         }
         self.0.push_str("<table>\n<thead><tr>");
-        for heading in headings {
-            self.add(format_args!("<th>{}</th>", escape(heading)));
+        let first = rows.peek().into_iter().flatten().map(|cell| matches!(cell, Cell::Number(_)));
+        for (heading, is_number) in headings.iter().zip(first.collect::<Vec<_>>()) {
+            let class = if is_number { " class=\"n\"" } else { "" };
+            self.add(format_args!("<th{class}>{}</th>", escape(heading)));
         }
         self.0.push_str("</tr></thead>\n<tbody>\n");
         for row in rows {
@@ -54,6 +56,7 @@ impl Page {
             for cell in row {
                 match cell {
                     Cell::Text(text) => self.add(format_args!("<td>{}</td>", escape(&text))),
+                    Cell::Name(name) => self.add(format_args!("<td class=\"id\">{}</td>", escape(&name))),
                     Cell::Number(number) => self.add(format_args!("<td class=\"n\">{number}</td>")),
                     Cell::Code(text) => self.add(format_args!("<td><code>{}</code></td>", escape(&text))),
                     Cell::Verdict(verdict) => {
@@ -80,6 +83,8 @@ impl Page {
 
 pub(super) enum Cell {
     Text(String),
+    /// An id or a time: it is not broken in two.
+    Name(String),
     Number(u64),
     Code(String),
     Verdict(&'static str),
@@ -108,6 +113,16 @@ fn escape(text: &str) -> String {
         }
         escaped
     })
+}
+
+/// An id, in one piece.
+pub(super) fn id(value: impl ToString) -> Cell {
+    Cell::Name(value.to_string())
+}
+
+/// A point in time in UTC, for people.
+pub(super) fn at(unix_us: u64) -> Cell {
+    Cell::Name(time(unix_us).replace('T', " ").replace('Z', ""))
 }
 
 /// A point in time in UTC, to the second.
@@ -141,17 +156,18 @@ section { padding: 1.5rem 0; border-top: 1px solid var(--line); overflow-x: auto
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 0 0 1rem }
 dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere; white-space: pre-line }
 table { border-collapse: collapse; width: 100%; font-size: .87rem; margin: 0 0 1rem }
-th { text-align: left; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line) }
+th { text-align: left; vertical-align: bottom; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line) }
 th, td { padding: .35rem .6rem .35rem 0; vertical-align: top }
-td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 4rem; white-space: pre-line }
+td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 5em; white-space: pre-line }
+td.id, td.n { white-space: nowrap; min-width: 0 }
 tbody tr:nth-child(even) { background: var(--band) }
-td.n { text-align: right; font-variant-numeric: tabular-nums; min-width: 2rem; padding-right: 1rem }
-code { font: .95em/1.4 ui-monospace, monospace; white-space: pre-wrap }
+.n { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1rem }
+code { font: .95em/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 .allow { color: var(--good) } .review { color: var(--hold) } .block { color: var(--stop) }
 @media print {
   :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff; --good: #000; --hold: #000; --stop: #000 }
-  @page { margin: 18mm 15mm }
-  body { font-size: 10pt } main { max-width: none; padding: 0 }
+  @page { size: A4 landscape; margin: 15mm }
+  body { font-size: 9pt } th, td { padding-right: .4rem } main { max-width: none; padding: 0 }
   section { break-before: page; border: 0; padding: 0; overflow: visible }
   h1 + section { break-before: avoid }
   thead { display: table-header-group } tr { break-inside: avoid } h2, .answer { break-after: avoid }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pages::{Cell, Page, text, time};
+use super::pages::{Cell, Page, at, id, text, time};
 use super::sheet::{OperationSheet, SessionSheet, Sheet};
 use super::to_standard;
 use crate::Checkpoint;
@@ -35,7 +35,7 @@ fn what(page: &mut Page, sheet: &Sheet, checkpoint: &Checkpoint) {
         ("checkpoint", format!("over {} records, root {}", checkpoint.size, to_standard(&checkpoint.root))),
         ("asked for", sheet.query.clone()),
         ("exported by", sheet.by.clone()),
-        ("exported at", time(sheet.at)),
+        ("exported at", format!("{} (UTC)", time(sheet.at))),
         ("contents", if sheet.with_contents { "can be opened with keys/contents.json" } else { "sealed" }.to_owned()),
     ]);
     page.paragraph(
@@ -54,20 +54,35 @@ fn who(page: &mut Page, sheet: &Sheet) {
         "Who connected?",
         &format!("{} in {}.", count_people(people.len()), count(sheet.sessions.len(), "session")),
     );
-    let rows = sheet.sessions.iter().map(|(id, session)| {
+    let rows = sheet.sessions.iter().map(|(sid, session)| {
         vec![
-            text(id.to_string()),
+            id(sid),
             text(session.who()),
             text(session.agents()),
             text(session.facts.as_ref().map(|facts| facts.target.to_string()).unwrap_or_default()),
             text(session.facts.as_ref().map(|facts| facts.roles.join(", ")).unwrap_or_default()),
             text(session.facts.as_ref().map(|facts| format!("{}\n{}", facts.peer, facts.client)).unwrap_or_default()),
-            text(time(session.first)),
-            text(format!("{}\n{}", time(session.last), session.end)),
+            at(session.first),
+            at(session.last),
+            text(session.end.clone()),
             text(if session.masked { "yes" } else { "no" }),
         ]
     });
-    page.table(&["session", "person", "software acting", "target", "roles", "from", "began", "ended", "masked"], rows);
+    page.table(
+        &[
+            "session",
+            "person",
+            "software acting",
+            "target",
+            "roles",
+            "from",
+            "began (UTC)",
+            "ended (UTC)",
+            "how",
+            "masked",
+        ],
+        rows,
+    );
 }
 
 fn asked(page: &mut Page, sheet: &Sheet) {
@@ -77,19 +92,19 @@ fn asked(page: &mut Page, sheet: &Sheet) {
     let rows = sheet.operations.iter().take(LINES_MAX).map(|one| {
         let outcome = one.outcome.as_ref();
         vec![
-            text(one.id.to_string()),
-            text(time(one.time)),
+            id(one.id),
+            at(one.time),
             text(sheet.name(one)),
             Cell::Verdict(one.verdict),
             Cell::Code(one.text.clone()),
-            text(outcome.map(|outcome| outcome.rows.to_string()).unwrap_or_default()),
+            Cell::Number(outcome.map_or(0, |outcome| outcome.rows)),
             text(
                 outcome.map(|outcome| outcome.sqlstate.clone().unwrap_or_else(|| "ok".to_owned())).unwrap_or_default(),
             ),
             Cell::Number(one.index),
         ]
     });
-    page.table(&["decision", "at", "person", "verdict", "statement", "rows", "ended", "record"], rows);
+    page.table(&["decision", "at (UTC)", "person", "verdict", "statement", "rows", "ended", "record"], rows);
     if sheet.operations.len() > LINES_MAX {
         page.paragraph(&format!("{} more are in report.csv.", sheet.operations.len() - LINES_MAX));
     }
@@ -104,7 +119,7 @@ fn authorised(page: &mut Page, sheet: &Sheet) {
         set.policies.iter().map(move |(name, policy)| {
             vec![
                 Cell::Number(set.epoch.0),
-                text(time(set.time)),
+                at(set.time),
                 text(format!(
                     "{}{}",
                     set.by,
@@ -117,22 +132,25 @@ fn authorised(page: &mut Page, sheet: &Sheet) {
             ]
         })
     });
-    page.table(&["set", "in force from", "put in force by", "policy", "mode", "plugin (SHA-256)", "record"], sets);
+    page.table(
+        &["set", "in force from (UTC)", "put in force by", "policy", "mode", "plugin (SHA-256)", "record"],
+        sets,
+    );
     let reviews = sheet.reviews.iter().map(|review| {
         vec![
-            text(review.request.to_string()),
-            text(time(review.time)),
+            id(review.request),
+            at(review.time),
             text(format!("{}{}", review.event, if review.is_signed { ", signed" } else { "" })),
             text(review.by.clone().unwrap_or_default()),
             text(review.reason.clone().unwrap_or_default()),
             Cell::Number(review.index),
         ]
     });
-    page.table(&["request", "at", "what", "by", "words", "record"], reviews);
+    page.table(&["request", "at (UTC)", "what", "by", "words", "record"], reviews);
     let justified = sheet.operations.iter().filter_map(|one| {
         let words = one.justification.clone()?;
         Some(vec![
-            text(one.id.to_string()),
+            id(one.id),
             text(sheet.name(one)),
             text(words),
             text(one.request.map(|id| id.to_string()).unwrap_or_default()),
@@ -154,7 +172,7 @@ fn masked(page: &mut Page, sheet: &Sheet) {
     });
     page.table(&["column as the caller saw it", "treatment", "results", "values"], rows);
     let open = sheet.sessions.iter().filter(|(_, session)| session.facts.is_some() && !session.masked);
-    let open: Vec<_> = open.map(|(id, session)| vec![text(id.to_string()), text(session.who())]).collect();
+    let open: Vec<_> = open.map(|(sid, session)| vec![id(sid), text(session.who())]).collect();
     if !open.is_empty() {
         page.paragraph("In these sessions no policy protected columns:");
         page.table(&["session", "person"], open.into_iter());
@@ -166,7 +184,7 @@ fn refused(page: &mut Page, sheet: &Sheet) {
     page.question("What did not simply pass?", &format!("{}.", count(refused.len(), "operation")));
     let rows = refused.into_iter().take(LINES_MAX).map(|one| {
         vec![
-            text(one.id.to_string()),
+            id(one.id),
             text(sheet.name(one)),
             Cell::Verdict(one.verdict),
             text(one.reason.as_deref().unwrap_or_default()),
@@ -185,14 +203,14 @@ fn looked(page: &mut Page, sheet: &Sheet) {
     );
     let rows = sheet.looks.iter().map(|look| {
         vec![
-            text(time(look.time)),
+            at(look.time),
             text(look.by.clone()),
             text(look.action.clone()),
             text(look.of.clone()),
             Cell::Number(look.index),
         ]
     });
-    page.table(&["at", "who", "what", "of", "record"], rows);
+    page.table(&["at (UTC)", "who", "what", "of", "record"], rows);
 }
 
 fn limits(page: &mut Page, sheet: &Sheet) {
@@ -206,7 +224,7 @@ fn limits(page: &mut Page, sheet: &Sheet) {
          unless the sessions' keys go along.",
     );
     let rows = sheet.sessions.iter().filter(|(_, one)| one.elided > 0 || one.facts.is_none() || !one.is_closed());
-    let rows = rows.map(|(id, one)| {
+    let rows = rows.map(|(sid, one)| {
         let mut why = Vec::new();
         if one.facts.is_none() {
             why.push("its key was destroyed or is not the exporter's: only that it happened is shown".to_owned());
@@ -217,7 +235,7 @@ fn limits(page: &mut Page, sheet: &Sheet) {
         if one.elided > 0 {
             why.push(format!("{} rows were shown and not kept", one.elided));
         }
-        vec![text(id.to_string()), text(why.join("\n"))]
+        vec![id(sid), text(why.join("\n"))]
     });
     page.table(&["session", "what is missing"], rows);
 }
