@@ -217,7 +217,7 @@ impl Writer<'_, '_> {
     fn session(&mut self, id: SessionId, picked: &PickedSession) -> Result<Option<String>, ExportError> {
         let folder = format!("sessions/{id}");
         let mut part = Part::default();
-        let mut entries = self.reader.session(id)?;
+        let mut entries = self.reader.session_from(&picked.open, picked.index)?;
         let mut written = 0;
         while written < picked.records
             && let Some(entry) = entries.next()

@@ -201,8 +201,14 @@ impl Leaf {
         Some((row.parse().ok()?, id))
     }
 
+    /// The segment and the byte where the frame starts.
+    pub(crate) fn position(&self) -> Option<(u32, u64)> {
+        let (segment, offset) = self.place.split_once(':')?;
+        Some((segment.parse().ok()?, offset.parse().ok()?))
+    }
+
     pub(crate) fn is_at(&self, segment: u32, offset: u64) -> bool {
-        self.place.split_once(':').is_some_and(|(s, o)| s.parse() == Ok(segment) && o.parse() == Ok(offset))
+        self.position() == Some((segment, offset))
     }
 }
 

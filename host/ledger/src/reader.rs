@@ -154,6 +154,14 @@ impl Reader {
         Entries::begin(self, Some(id), self.segment_of(id)?)
     }
 
+    /// The records of a session whose first one stands where this leaf, number `index` of the log, says.
+    pub(crate) fn session_from(&self, leaf: &Leaf, index: u64) -> Result<Entries, ReadError> {
+        match leaf.position() {
+            Some((segment, offset)) => Entries::begin_at(self, Some(leaf.sid), (segment, offset), index),
+            None => self.session(leaf.sid),
+        }
+    }
+
     /// The last segment that begins before the session can have.
     fn segment_of(&self, id: SessionId) -> Result<u32, ReadError> {
         let from = id.minted_ms().saturating_mul(1000).saturating_sub(CLOCK_STEP_MAX);
@@ -247,9 +255,15 @@ pub struct Entries {
 
 impl Entries {
     fn begin(reader: &Reader, only: Option<SessionId>, segment: u32) -> Result<Self, ReadError> {
-        let path = segment_path(&reader.dir, segment);
         let index = if segment == 0 { 0 } else { first_index(&reader.dir, segment)? };
-        let frames = FrameReader::open_at(&reader.dir, segment, 0, index).and_then(FrameReader::until_now);
+        Self::begin_at(reader, only, (segment, 0), index)
+    }
+
+    /// From a byte of a segment on, where record `index` starts; byte 0 is before the first.
+    fn begin_at(reader: &Reader, only: Option<SessionId>, at: (u32, u64), index: u64) -> Result<Self, ReadError> {
+        let (segment, offset) = at;
+        let path = segment_path(&reader.dir, segment);
+        let frames = FrameReader::open_at(&reader.dir, segment, offset, index).and_then(FrameReader::until_now);
         let frames = frames.map_err(io(&path))?;
         Ok(Self { reader: reader.clone(), frames, index, leaf: Vec::new(), only, keys: HashMap::new(), is_done: false })
     }

@@ -24,6 +24,9 @@ pub(super) struct Picked {
 pub(super) struct PickedSession {
     pub(super) records: u64,
     pub(super) end: SessionEnd,
+    /// Where it begins: every session is read from there on, however many there are.
+    pub(super) open: Leaf,
+    pub(super) index: u64,
     first: u64,
     last: u64,
     operations: usize,
@@ -68,7 +71,7 @@ pub(super) fn pick(
             "policy.change" | "review" | "read" => node.take(index, &leaf, entries.open_record(&leaf, &sealed)?),
             "session.open" => {
                 if is_candidate(query, &leaf, &mut entries, &sealed)? {
-                    let mut session = PickedSession::begin(&leaf, query);
+                    let mut session = PickedSession::begin(&leaf, index, query);
                     session.note_set(&node, &leaf);
                     sessions.insert(leaf.sid, session);
                 }
@@ -114,10 +117,12 @@ fn is_candidate(query: &SessionQuery, leaf: &Leaf, entries: &mut Entries, sealed
 }
 
 impl PickedSession {
-    fn begin(leaf: &Leaf, query: &SessionQuery) -> Self {
+    fn begin(leaf: &Leaf, index: u64, query: &SessionQuery) -> Self {
         Self {
             records: 1,
             end: SessionEnd::Open,
+            open: leaf.clone(),
+            index,
             first: leaf.log_time,
             last: leaf.log_time,
             operations: 0,
