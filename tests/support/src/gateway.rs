@@ -38,7 +38,7 @@ impl Gateway {
         let mut gateway = Self { child, log: log.to_owned() };
         let deadline = Instant::now() + START;
         for address in addresses {
-            while TcpStream::connect_timeout(address, Duration::from_secs(1)).is_err() {
+            while !answers(*address) {
                 if !gateway.is_alive() || Instant::now() > deadline {
                     bail!("the gateway did not start; it said: {}", gateway.said());
                 }
@@ -71,6 +71,13 @@ impl Gateway {
         let dir = format!("/proc/{}/fd", self.pid());
         Ok(fs::read_dir(&dir).with_context(|| format!("list {dir}"))?.count())
     }
+}
+
+/// Whether somebody listens there. Where nobody does yet, a connection may meet itself: its own port is chosen from the
+/// same range.
+fn answers(address: SocketAddr) -> bool {
+    let connected = TcpStream::connect_timeout(&address, Duration::from_secs(1));
+    connected.and_then(|stream| stream.local_addr()).is_ok_and(|own| own != address)
 }
 
 impl Drop for Gateway {

@@ -95,12 +95,12 @@ impl World {
 
         let runtime = Runtime::new().context("start a runtime")?;
         let issuer = runtime.block_on(Issuer::start())?;
-        let (address, admin) = (free_address()?, free_address()?);
         let password = dir.path().join("login.password");
         fs::write(&password, LOGIN_PASSWORD).context("write the login's password")?;
         let config = dir.path().join("grille.toml");
-        let text = format!(
-            r#"version = 1
+        let text = |address: SocketAddr, admin: SocketAddr| {
+            format!(
+                r#"version = 1
 
 [identity.test]
 issuer = "{issuer}"
@@ -141,15 +141,24 @@ path = {ledger:?}
 address = "{admin}"
 
 {more}"#,
-            issuer = issuer.url(),
-            database = cluster.address(),
-            ledger = dir.path().join("ledger"),
-            more = more
-                .replace("{database}", &cluster.address().to_string())
-                .replace("{secret}", &password.display().to_string()),
-        );
-        fs::write(&config, text).context("write grille.toml")?;
-        let gateway = Gateway::start(&config, &dir.path().join("gateway.log"), &[address])?;
+                issuer = issuer.url(),
+                database = cluster.address(),
+                ledger = dir.path().join("ledger"),
+                more = more
+                    .replace("{database}", &cluster.address().to_string())
+                    .replace("{secret}", &password.display().to_string()),
+            )
+        };
+        let mut attempts = 0;
+        let (gateway, address, admin) = loop {
+            let (address, admin) = (free_address()?, free_address()?);
+            fs::write(&config, text(address, admin)).context("write grille.toml")?;
+            match Gateway::start(&config, &dir.path().join("gateway.log"), &[address, admin]) {
+                // Others look for free ports, too, and may have taken one meanwhile.
+                Err(error) if attempts < 3 && error.to_string().contains("cannot listen") => attempts += 1,
+                started => break (started?, address, admin),
+            }
+        };
         Ok(Self { gateway: Mutex::new(gateway), issuer, cluster, address, admin, runtime: Some(runtime), dir })
     }
 
