@@ -125,7 +125,15 @@ impl Issuer {
     /// # Errors
     /// An unknown account, or a key that does not sign.
     pub fn token(&self, name: &str) -> Result<String> {
-        self.authority.mint(account(name)?, SystemTime::now(), LIFETIME)
+        self.token_for(name, LIFETIME)
+    }
+
+    /// The same, good for another time.
+    ///
+    /// # Errors
+    /// As [`Issuer::token`].
+    pub fn token_for(&self, name: &str, lifetime: Duration) -> Result<String> {
+        self.authority.mint(account(name)?, SystemTime::now(), lifetime)
     }
 
     /// A correctly signed token that ran out an hour ago.

@@ -172,6 +172,12 @@ address = "{admin}"
         Raw::hello(caller.role, TARGET, &self.token(caller)).expect("a packet of a few bytes").to_vec()
     }
 
+    /// The same with a token that is good for a time only.
+    pub fn hello_for(&self, caller: Caller, lifetime: Duration) -> Vec<u8> {
+        let token = self.issuer.token_for(caller.account, lifetime).expect("the issuer signs for its accounts");
+        Raw::hello(caller.role, TARGET, &token).expect("a packet of a few bytes").to_vec()
+    }
+
     /// A session through the gateway.
     pub fn session(&self, caller: Caller) -> Raw {
         self.session_on(TARGET, caller.role, caller)

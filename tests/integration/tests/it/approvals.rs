@@ -6,7 +6,7 @@ use std::path::Path;
 
 use grille_pg_codec::Format;
 use grille_pg_codec::backend::{Message, field};
-use grille_test_support::{CLERK, OWNER, Raw, World};
+use grille_test_support::{CLERK, OWNER, Raw, Reply, World};
 
 use crate::records::recorded;
 use crate::script::{Script, tags};
@@ -15,11 +15,16 @@ use crate::script::{Script, tags};
 const ALL: &str = "UPDATE notes SET body = $1";
 
 fn world() -> World {
+    guarded("", "600s")
+}
+
+/// People are asked about what the guard does not like, and callers wait so long; with more about the admin API.
+pub(crate) fn guarded(admin: &str, hold: &str) -> World {
     let guard = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/sql-guard.wasm");
     assert!(guard.is_file(), "{} is missing: run `cargo xtask components` first", guard.display());
     let world = World::with(&format!(
-        "[policies.guard]\nplugin = {guard:?}\ntargets = [\"work\"]\nallow_unsigned = true\n\
-         settings = {{ profile = \"standard\" }}\n[review]\nreviewers = [\"dbas\"]\nhold = \"600s\"\n"
+        "{admin}\n[policies.guard]\nplugin = {guard:?}\ntargets = [\"work\"]\nallow_unsigned = true\n\
+         settings = {{ profile = \"standard\" }}\n[review]\nreviewers = [\"dbas\"]\nhold = \"{hold}\"\n"
     ));
     world.cluster.sql("work", "INSERT INTO notes VALUES (1, 'old')").unwrap();
     world
@@ -33,20 +38,29 @@ fn approved(world: &World, session: &mut Raw, sql: &str, value: &str) {
     let mut first = [(); 2].map(|()| session.reply().unwrap().expect("an answer"));
     first.sort_by_key(|reply| reply.tag);
     assert_eq!(tags(&first), "1N");
-    let notice = &first[1];
-    let Message::Notice(report) = notice.message() else { panic!("no notice") };
-    let hint = String::from_utf8_lossy(report.get(field::HINT).expect("a hint")).into_owned();
-    let request = hint.strip_prefix("request ").expect("the request's id");
+    let request = request(&first[1]);
     let answer = post(world, &format!("/v1/reviews/{request}/approve"), r#"{"reason":"looked at it"}"#);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
-fn post(world: &World, path: &str, body: &str) -> String {
+/// The id of the request that a notice or an error names.
+pub(crate) fn request(reply: &Reply) -> String {
+    let (Message::Notice(report) | Message::Error(report)) = reply.message() else { panic!("{reply:?} names none") };
+    let hint = String::from_utf8_lossy(report.get(field::HINT).expect("a hint")).into_owned();
+    hint.strip_prefix("request ").expect("the request's id").to_owned()
+}
+
+pub(crate) fn post(world: &World, path: &str, body: &str) -> String {
+    admin(world, "POST", path, body)
+}
+
+/// Asks the admin API something as the owner, and answers all that it says.
+pub(crate) fn admin(world: &World, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(world.admin).unwrap();
     let token = world.token(OWNER);
     write!(
         stream,
-        "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}",
         host = world.admin,
         length = body.len()
@@ -57,7 +71,7 @@ fn post(world: &World, path: &str, body: &str) -> String {
     answer
 }
 
-fn body(world: &World) -> String {
+pub(crate) fn body(world: &World) -> String {
     world.direct().value("SELECT string_agg(body, ',') FROM notes").unwrap()
 }
 
@@ -104,6 +118,6 @@ fn an_approval_that_is_used_has_an_outcome_and_so_has_one_that_is_not() {
 }
 
 /// The SQLSTATEs of its outcomes, in the order of the decisions; each decision must have one.
-fn outcomes(world: &World, sql: &str) -> Vec<Option<String>> {
+pub(crate) fn outcomes(world: &World, sql: &str) -> Vec<Option<String>> {
     recorded(world).into_iter().filter(|(text, ..)| text == sql).map(|(_, _, code, _)| code).collect()
 }

@@ -1,0 +1,72 @@
+//! A way to the server that a test can listen on, and cut.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+
+/// Passes bytes on between the gateway and a server that may be named later.
+pub(crate) struct Relay {
+    pub(crate) address: SocketAddr,
+    server: mpsc::Sender<SocketAddr>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    streams: Vec<TcpStream>,
+    first: Vec<[u8; 8]>,
+}
+
+impl Relay {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (server, named) = mpsc::channel();
+        let seen = Arc::new(Mutex::new(Seen::default()));
+        let noted = Arc::clone(&seen);
+        thread::spawn(move || {
+            let Ok(server) = named.recv() else { return };
+            for near in listener.incoming().flatten() {
+                let noted = Arc::clone(&noted);
+                // A connection that breaks off is seen by whoever made it.
+                thread::spawn(move || join(near, server, &noted));
+            }
+        });
+        Self { address, server, seen }
+    }
+
+    /// Until the server is named, connections wait.
+    pub(crate) fn leads_to(&self, server: SocketAddr) {
+        self.server.send(server).unwrap();
+    }
+
+    /// Ends every connection, as a network does that fails: nobody says why.
+    pub(crate) fn cut(&self) {
+        for stream in self.seen.lock().unwrap().streams.drain(..) {
+            // Those that have ended before need no end.
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+}
+
+fn join(mut near: TcpStream, server: SocketAddr, noted: &Mutex<Seen>) -> io::Result<()> {
+    let mut first = [0; 8];
+    near.read_exact(&mut first)?;
+    let mut far = TcpStream::connect(server)?;
+    {
+        let mut seen = noted.lock().unwrap();
+        seen.first.push(first);
+        seen.streams.extend([near.try_clone()?, far.try_clone()?]);
+    }
+    far.set_nodelay(true)?;
+    near.set_nodelay(true)?;
+    far.write_all(&first)?;
+    let (mut said, mut heard) = (near.try_clone()?, far.try_clone()?);
+    thread::spawn(move || {
+        io::copy(&mut said, &mut far).ok();
+        far.shutdown(Shutdown::Write)
+    });
+    io::copy(&mut heard, &mut near).ok();
+    near.shutdown(Shutdown::Write)
+}
