@@ -10,6 +10,7 @@ mod cancel;
 mod differential;
 mod driver;
 mod ends;
+mod held;
 mod hostile;
 mod large;
 mod leaks;
