@@ -92,6 +92,13 @@ impl Raw {
         self.stream.write_all(bytes).context("send")
     }
 
+    /// Another way to write to the same connection, for a thread that does nothing else. It waits as long as it takes.
+    pub fn writer(&self) -> Result<TcpStream> {
+        let stream = self.stream.try_clone().context("share the connection")?;
+        stream.set_write_timeout(None)?;
+        Ok(stream)
+    }
+
     /// Says that nothing more will come.
     pub fn finish(&self) {
         // The other end may be gone already, which is as good.

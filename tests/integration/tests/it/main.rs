@@ -21,6 +21,7 @@ mod masked;
 mod names;
 mod pipeline;
 mod policies;
+mod pressure;
 mod questions;
 mod records;
 mod relay;
