@@ -31,6 +31,7 @@ mod same;
 mod scene;
 mod script;
 mod server;
+mod shapes;
 mod split;
 mod tls;
 mod upstream;

@@ -9,6 +9,11 @@ pub(crate) const MAKER: Caller = Caller::of("dba", "maker");
 
 /// `public.numbers.name` is protected from these roles.
 pub(crate) fn masked(role: &str) -> World {
+    masked_in(role, &["public.numbers.name"])
+}
+
+/// These columns are protected from these roles.
+pub(crate) fn masked_in(role: &str, columns: &[&str]) -> World {
     let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
     assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
     World::with(&format!(
@@ -23,7 +28,7 @@ plugin = {phi:?}
 targets = ["work"]
 roles = ["{role}"]
 allow_unsigned = true
-settings = {{ profile = "safe-harbor", columns = ["public.numbers.name"] }}
+settings = {{ profile = "safe-harbor", columns = {columns:?} }}
 "#
     ))
 }

@@ -11,11 +11,10 @@ fn script() -> Script {
     Script::default()
 }
 
-#[test]
-fn what_is_allowed_is_passed_as_the_server_said_it() {
-    let world = World::shared();
+/// Conversations of every shape, each by a name.
+pub(crate) fn cases() -> Vec<(&'static str, Script)> {
     let wide = (0..1600).map(|n| format!("{n} AS c{n}")).collect::<Vec<_>>().join(", ");
-    let cases: Vec<(&str, Script)> = vec![
+    vec![
         ("one row", script().query("SELECT id, name, ratio, big, payload FROM numbers WHERE id = 3")),
         ("several statements", script().query("SELECT 1; SELECT 2, 3; SELECT 'x' WHERE false")),
         ("nothing", script().query("").query(" ; ;")),
@@ -77,10 +76,15 @@ fn what_is_allowed_is_passed_as_the_server_said_it() {
             let copy = script().query("CREATE TEMP TABLE e (a int)").query("COPY e FROM STDIN");
             copy.copy_data("one\n").copy_data("2\n").copy_done().query("SELECT count(*) FROM e")
         }),
-    ];
+    ]
+}
+
+#[test]
+fn what_is_allowed_is_passed_as_the_server_said_it() {
+    let world = World::shared();
     let mut direct = world.direct();
     let mut session = world.session(OWNER);
-    for (name, script) in cases {
+    for (name, script) in cases() {
         let expected = script.play(&mut direct).unwrap_or_else(|error| panic!("{name}, direct: {error:#}"));
         let got = script.play(&mut session).unwrap_or_else(|error| panic!("{name}: {error:#}\n{}", world.said()));
         assert_eq!(tags(&got), tags(&expected), "{name}: {:?}", got.iter().find_map(|reply| reply.text()));
