@@ -6,6 +6,7 @@
 
 mod approvals;
 mod bearer;
+mod between;
 mod cancel;
 mod differential;
 mod driver;
