@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::BytesMut;
 use grille_pg_codec::encode;
 use grille_pg_codec::tag::backend as tag;
-use grille_test_support::{CLERK, OWNER, Raw, Reply, World};
+use grille_test_support::{CLERK, OWNER, READER, Raw, Reply, World};
 
+use crate::scene::wait_until;
+use crate::script::{Script, tags};
 use crate::version::{LOGIN, greeted, key};
 
 /// Asks to cancel; the answer is a close without a word, whatever the key is.
@@ -33,9 +35,9 @@ pub(crate) fn cancelled(session: &mut Raw, sql: &str, cancel: impl Fn() + Send) 
                 cancel();
             }
         });
-        let replies = session.until_ready().unwrap();
+        let replies = session.until_ready();
         done.send(()).unwrap();
-        replies
+        replies.unwrap()
     })
 }
 
@@ -63,6 +65,31 @@ fn a_key_of_either_length_cancels_and_nothing_else_does() {
         assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"), "3.{minor}");
         assert_eq!(session.value("SELECT 'next'").unwrap(), "next", "the next statement is not hit");
         assert_eq!(session.value("SELECT pg_backend_pid()").unwrap(), pid.to_string());
+    }
+}
+
+/// What stands behind a cancelled statement is skipped up to Sync, and runs from there on.
+#[test]
+fn a_cancel_ends_what_runs_and_nothing_behind_its_pipeline() {
+    let world = World::shared();
+    let sleep = "SELECT pg_sleep(600)";
+    let extended = Script::default().run(sleep, &[]).run("SELECT 1", &[]).sync().run("SELECT 2", &[]).sync();
+    let simple = Script::default().query(sleep).query("SELECT 2");
+    for (role, caller) in [("owner", OWNER), ("reader", READER), ("clerk", CLERK)] {
+        for (script, expected) in [(&extended, "12TEZ12TDCZ"), (&simple, "TEZTDCZ")] {
+            let login = [("user", role), ("database", "work")];
+            let (mut session, greeting) = greeted(world.address, 2, &login, &world.token(caller));
+            let (pid, key) = key(&greeting);
+            session.send(&script.bytes).unwrap();
+            let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+            let mut direct = world.direct();
+            wait_until("the statement runs", || direct.value(&sleeps).unwrap() == "1");
+            // One that hits, and then no other on its way.
+            cancel(world.address, pid, &key);
+            let replies = script.answers(&mut session).unwrap();
+            assert_eq!(tags(&replies), expected, "{role}");
+            assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"), "{role}");
+        }
     }
 }
 
