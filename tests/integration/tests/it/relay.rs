@@ -41,6 +41,12 @@ impl Relay {
         self.server.send(server).unwrap();
     }
 
+    /// The first eight bytes of every connection: the code of a startup packet is in the last four.
+    pub(crate) fn codes(&self) -> Vec<u32> {
+        let seen = self.seen.lock().unwrap();
+        seen.first.iter().map(|first| u32::from_be_bytes([first[4], first[5], first[6], first[7]])).collect()
+    }
+
     /// Ends every connection, as a network does that fails: nobody says why.
     pub(crate) fn cut(&self) {
         for stream in self.seen.lock().unwrap().streams.drain(..) {

@@ -7,11 +7,15 @@ use bytes::BytesMut;
 use grille_net::{ClientTls, ClientTlsMode};
 use grille_pg_codec::encode;
 use grille_pg_codec::tag::backend as tag;
-use grille_test_support::Raw;
+use grille_test_support::{Raw, Reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::cancel::{cancel, cancelled};
+use crate::relay::Relay;
 use crate::scene::{Ground, Scene, leaf, wait_until};
+use crate::script::{conversation_with_login, tags};
+use crate::version::{greeted, key};
 
 /// A gateway whose listener demands TLS, before a server that is asked for TLS. The server's certificate is looked up in
 /// `upstream_root`; `more` is said about the listener's TLS.
@@ -82,6 +86,52 @@ fn both_legs_are_encrypted_and_verified() -> Result<()> {
     assert!(failed.contains("certificate"), "{failed}");
     Ok(())
 }
+
+#[test]
+fn who_comes_without_tls_is_not_asked_for_a_token() -> Result<()> {
+    let scene = sealed("root.pem", "")?;
+    let hello = Raw::hello("owner", "work", &scene.token())?;
+    // With the token sent along unasked, and without.
+    let startup = usize::from(hello[2]) << 8 | usize::from(hello[3]);
+    for bytes in [&hello[..startup], &hello] {
+        let mut raw = Raw::connect(scene.ground.address)?;
+        raw.send(bytes)?;
+        let replies = conversation_with_login(&raw.until_closed()?);
+        assert_eq!(tags(&replies), "E");
+        assert_eq!(replies[0].sqlstate().as_deref(), Some("28000"), "{:?}", replies[0].text());
+    }
+    Ok(())
+}
+
+/// The server takes a cancel in the clear as well, so only the bytes on the way tell.
+#[test]
+fn cancels_go_upstream_over_tls_too() -> Result<()> {
+    let (ground, relay) = (Ground::new()?, Relay::new());
+    ground.encrypt(&[])?;
+    relay.leads_to(ground.cluster.address());
+    ground.cluster.sql("postgres", "CREATE ROLE app LOGIN PASSWORD 'correct horse'")?;
+    let password = ground.write("password", "correct horse")?;
+    let listener = format!("[listeners.pg]\nprotocol = \"postgres\"\naddress = \"{}\"\n", ground.address);
+    let login = format!(
+        "login = {{ user = \"app\", password = {{ file = {password:?} }} }}\n\
+         tls = {{ mode = \"verify-full\", root_cert = {:?} }}",
+        ground.path("root.pem")
+    );
+    let address = format!("\"localhost:{}\"", relay.address.port());
+    let scene = ground.serve(&format!("{listener}{}", Ground::target("work", &address, &login)))?;
+    let (mut session, greeting) = greeted(scene.ground.address, 0, &[("user", "work")], &scene.token());
+    let (pid, key) = key(&greeting);
+    let before = relay.codes().len();
+    let replies = cancelled(&mut session, "SELECT pg_sleep(600)", || cancel(scene.ground.address, pid, &key));
+    assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"));
+    let codes = relay.codes();
+    assert!(codes.len() > before, "the cancel came by the relay");
+    assert!(codes.iter().all(|code| *code == SSL_REQUEST), "{codes:?}");
+    Ok(())
+}
+
+/// The code of a packet that asks for TLS.
+const SSL_REQUEST: u32 = 80_877_103;
 
 #[test]
 fn a_target_that_nobody_vouches_for_is_refused() -> Result<()> {
