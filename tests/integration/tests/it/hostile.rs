@@ -245,6 +245,41 @@ fn garbage_inside_a_session_ends_that_session_alone() {
     world.serves();
 }
 
+/// Nothing of them reaches the server: it would have answered otherwise, and gone on.
+#[test]
+fn what_belongs_nowhere_is_the_last_that_is_read() {
+    let world = World::shared();
+    world.session(OWNER).query("CREATE TABLE IF NOT EXISTS untouched (a int)").unwrap();
+    let message = |tag: u8, body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[tag][..], &length.to_be_bytes(), body].concat()
+    };
+    let insert = message(b'Q', b"INSERT INTO untouched VALUES (1)\0");
+    let cases = [
+        ("an unknown type", None, message(b'!', b"")),
+        ("a type of the server's", None, message(b'Z', b"I")),
+        ("a password", None, message(b'p', b"secret\0")),
+        ("a query within COPY", Some("COPY untouched FROM STDIN"), insert.clone()),
+        ("a Parse within COPY", Some("COPY untouched FROM STDIN"), message(b'P', b"\0SELECT 1\0\0\0")),
+        ("a body too long", None, message(b'S', b"x")),
+        ("a body too short", None, message(b'B', b"\0\0\0")),
+    ];
+    for (what, before, strange) in cases {
+        let mut session = world.session(OWNER);
+        if let Some(sql) = before {
+            session.send(&message(b'Q', format!("{sql}\0").as_bytes())).unwrap();
+            assert_eq!(session.reply().unwrap().map(|reply| reply.tag), Some(b'G'), "{what}");
+            session.send(&message(b'd', b"1\n")).unwrap();
+        }
+        session.send(&[&strange[..], &insert].concat()).unwrap();
+        let last = session.reply().unwrap().expect("a last word");
+        assert_eq!(last.sqlstate().as_deref(), Some("08P01"), "{what}: {:?}", last.text());
+        assert_eq!(session.reply().unwrap(), None, "{what}");
+    }
+    assert_eq!(world.cluster.sql("work", "SELECT count(*) FROM untouched").unwrap(), "0");
+    world.serves();
+}
+
 #[test]
 fn two_statements_never_hide_in_one_frame() {
     let world = World::shared();
