@@ -295,6 +295,13 @@ impl Session {
 
     /// Rules on an operation that is about to run with these parameters.
     pub(crate) async fn rule(&mut self, judged: &Arc<Judged>, parameters: &Arc<[Parameter]>) -> Result<Ruling, End> {
+        // Policies are told of the transaction, and nobody is held in one.
+        if self.state.moves_transaction && (self.policies.judges() || self.view.is_masked()) {
+            self.settle_transaction().await?;
+            if self.state.skips_to_sync {
+                return Ok(Ruling::Refuse(Answer::skipped()));
+            }
+        }
         let decision = self.consult(judged, parameters).await;
         match &decision.verdict {
             Verdict::Allow => Ok(Ruling::Allow(decision)),

@@ -53,6 +53,7 @@ impl Session {
         let judged = Arc::clone(&portal.prepared.judged);
         self.state.has_executed = true;
         self.state.has_written |= judged.may_write();
+        self.state.moves_transaction |= judged.moves_transaction();
         let running = Running::new(id, judged, Some(portal));
         self.forward(bytes, Owed::Execute(Box::new(running)));
         Ok(())

@@ -208,6 +208,7 @@ impl Session {
             portal: (!is_empty).then(|| self.portals.take(b"", stretch)),
         };
         self.ends_pipeline();
+        self.state.moves_transaction |= judged.moves_transaction();
         let running = Running::new(id, judged, None);
         self.target.outbox.append(|out| out.extend_from_slice(bytes));
         self.owed.push_changing(Owed::Query(Box::new(running)), changes);

@@ -282,6 +282,15 @@ impl Judged {
         self.session_effects().any(|effect| matches!(effect, SessionEffect::Commit | SessionEffect::Rollback))
     }
 
+    /// Whether there may be a transaction by it where there was none, or the other way round.
+    pub(crate) fn moves_transaction(&self) -> bool {
+        self.analysis.is_none()
+            || self.ends_transaction()
+            || self
+                .session_effects()
+                .any(|effect| matches!(effect, SessionEffect::Begin | SessionEffect::PrepareTransaction))
+    }
+
     /// Whether it may take prepared statements away.
     pub(crate) fn forgets_names(&self) -> bool {
         self.session_effects()

@@ -154,12 +154,12 @@ impl Session {
     }
 
     /// What was forwarded and has no outcome yet gets one: the session ended before it.
-    pub(crate) fn abandon_owed(&mut self) {
+    pub(crate) fn abandon_owed(&mut self, sqlstate: &str) {
         let owed: Vec<_> = self.owed.drain().collect();
         for one in owed {
             let recorded = match one {
                 Owed::Query(mut running) | Owed::Execute(mut running) => {
-                    running.sqlstate.get_or_insert_with(|| "08006".to_owned());
+                    running.sqlstate.get_or_insert_with(|| sqlstate.to_owned());
                     self.record_outcome(&running)
                 }
                 Owed::Bind(_, portal) => self.portal_ended(&portal),

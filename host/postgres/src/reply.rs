@@ -477,6 +477,7 @@ impl Session {
             TransactionStatus::Failed => TransactionState::Failed,
         };
         (self.state.copies_in, self.state.has_touched_protected) = (false, false);
+        self.state.moves_transaction &= self.owed.rounds_left() > 1;
         let Some((owed, changes)) = self.owed.pop_with_changes() else {
             return Err(End::misbehaved("ready although nothing is owed"));
         };

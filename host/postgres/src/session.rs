@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub(crate) has_bound: bool,
     /// Something was executed since the last Sync: locks may be held.
     pub(crate) has_executed: bool,
+    /// What was sent may begin or end a transaction, and the last ReadyForQuery has not told yet.
+    pub(crate) moves_transaction: bool,
     /// Something that may write was executed since the last Sync.
     pub(crate) has_written: bool,
     /// Something that can reach protected columns was done since the last ReadyForQuery.
@@ -132,6 +134,7 @@ impl Default for State {
             in_pipeline: false,
             has_bound: false,
             has_executed: false,
+            moves_transaction: false,
             has_written: false,
             has_touched_protected: false,
             skips_to_sync: false,
@@ -498,7 +501,14 @@ impl Session {
     }
 
     async fn finish(mut self, end: End) {
-        self.abandon_owed();
+        if let End::Fatal { answer, .. } = &end {
+            // A server that works on something does not notice that nobody is there any more.
+            self.cancel_upstream();
+            self.abandon_owed(answer.sqlstate);
+        } else {
+            self.abandon_owed(sqlstate::UNREACHABLE);
+        }
+        let cancelling = self.cancelling.take();
         let last_word = match &end {
             End::Fatal { answer, .. } => Some(answer.clone()),
             End::TargetGone if !self.state.target_said_why => {
@@ -517,6 +527,10 @@ impl Session {
         self.target.outbox.append(encode::terminate);
         let farewell = async {
             let told = self.caller.shutdown().await;
+            if let Some(cancelling) = cancelling {
+                // It tells of its own failures.
+                drop(cancelling.await);
+            }
             let left = self.target.shutdown().await;
             told.and(left)
         };

@@ -219,3 +219,21 @@ fn a_server_that_is_gone_in_the_middle_of_a_row() {
     assert_eq!(told.first().and_then(|(_, _, code, _)| code.as_deref()), Some("08006"), "{told:?}");
     assert_eq!(closed(&world, 1), ["target"]);
 }
+
+#[test]
+fn what_a_session_runs_ends_with_it() {
+    let world = guarded("operators = [\"dbas\"]\nauditors = [\"dbas\"]", "600s");
+    let mut session = world.session(CLERK);
+    let sql = "UPDATE notes SET body = 'by a session that was ended' FROM pg_sleep(5) WHERE id = 1";
+    session.send(&Script::default().query(sql).bytes).expect("sends");
+    runs(&world, "UPDATE notes");
+    let list = admin(&world, "GET", "/v1/sessions?live=true", "");
+    let id = list.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a session");
+    let answer = admin(&world, "DELETE", &format!("/v1/sessions/{id}?reason=enough"), "");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(last_word(&mut session).0, "57P01");
+    let mut direct = world.direct();
+    let runs = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'UPDATE notes%'";
+    wait_until("it runs no more", || direct.value(runs).expect("a count") == "0");
+    assert_eq!(body(&world), "old", "what was ended was not done");
+}

@@ -221,3 +221,27 @@ fn the_server_may_end_while_somebody_is_held() {
     assert_eq!(body(&world), "old");
     assert_eq!(world.session(READER).value("SELECT 7").unwrap(), "7");
 }
+
+#[test]
+fn in_a_transaction_that_was_sent_at_once_nobody_is_held() {
+    let world = guarded("", "600s");
+    let mut session = world.session(CLERK);
+    let insert = "INSERT INTO notes VALUES (2, 'first')";
+    for asked in [
+        script().query("BEGIN").query(ALL),
+        script().query("BEGIN").query(insert).query(ALL),
+        script().run("BEGIN", &[]).sync().run(ALL, &[]).sync(),
+    ] {
+        session.send(&asked.bytes).unwrap();
+        loop {
+            let reply = session.reply().unwrap().expect("an answer");
+            assert_ne!(reply.tag, b'N', "held in a transaction: {}", said(&reply));
+            if reply.tag == b'E' {
+                assert!(reply.text().unwrap().starts_with("approval needed: "), "{reply:?}");
+                break;
+            }
+        }
+        session.until_ready().unwrap();
+        session.query("ROLLBACK").unwrap();
+    }
+}
