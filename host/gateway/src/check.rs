@@ -10,6 +10,7 @@ use grille_plugin::{EngineConfig, PluginHost};
 use crate::compose::{Options, issuers};
 use crate::lookups::Services;
 use crate::secrets::resolve;
+use crate::surplus::surplus;
 use crate::{lookups, policies};
 
 /// Whether everything that the configuration names is there and fits: files, secrets, components with their settings.
@@ -41,11 +42,12 @@ pub struct Found {
     pub warnings: Vec<Problem>,
 }
 
-/// Whether secrets are there, issuers answer and targets can be reached.
+/// Whether secrets are there, issuers answer and targets can be reached; and what logins may do at their servers beyond
+/// what the policies assume of the sessions under them, with the SQL that takes it away.
 ///
 /// # Errors
 /// When it cannot be told.
-pub async fn check_online(config: &Config, options: Options) -> anyhow::Result<Vec<Problem>> {
+pub async fn check_online(config: &Config, options: Options) -> anyhow::Result<Found> {
     let mut problems = Vec::new();
     let verifier = Verifier::new(issuers(config, options)?)?;
     for (name, answer) in verifier.probe().await {
@@ -69,7 +71,8 @@ pub async fn check_online(config: &Config, options: Options) -> anyhow::Result<V
             }
         }
     }
-    Ok(problems)
+    let warnings = if problems.is_empty() { surplus(config).await? } else { Vec::new() };
+    Ok(Found { problems, warnings })
 }
 
 /// Somebody waits for the answer at a prompt.

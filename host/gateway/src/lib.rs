@@ -4,6 +4,7 @@
 //! the only room that reads the environment and resolves secrets.
 #![forbid(unsafe_code)]
 
+mod causes;
 mod check;
 mod compose;
 mod custody;
@@ -18,6 +19,7 @@ mod routes;
 mod run;
 mod secrets;
 mod state;
+mod surplus;
 pub mod views;
 mod weakening;
 

@@ -15,6 +15,7 @@ use reqwest::{StatusCode, Url};
 use secrecy::ExposeSecret as _;
 use tokio::time::timeout;
 
+use crate::causes::causes;
 use crate::secrets::resolve;
 
 /// The services of one configuration, by name.
@@ -209,17 +210,6 @@ fn encode(key: &str) -> String {
         }
         text
     })
-}
-
-/// reqwest says that something failed, its sources say what.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// Letters that no URL changes, in the key's place.

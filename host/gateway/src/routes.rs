@@ -65,7 +65,7 @@ fn target(target: &Target) -> anyhow::Result<postgres::Target> {
 }
 
 /// The secret is read at every login, so that passwords of a quarter of an hour work.
-fn login(login: &Login) -> postgres::Login {
+pub(crate) fn login(login: &Login) -> postgres::Login {
     let Accepts { scram, md5, clear, nothing } = login.accepts;
     let password = login.password.clone().map(|reference| {
         Arc::new(move || resolve(&reference).map_err(|error| format!("{error:#}"))) as postgres::ReadSecret

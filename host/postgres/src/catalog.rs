@@ -191,7 +191,7 @@ impl TargetCatalog {
 pub(crate) type TextRow = Vec<Option<String>>;
 
 /// Runs one statement over a connection that nobody else uses.
-async fn rows(wire: &mut Wire, sql: &str) -> Result<Vec<TextRow>, String> {
+pub(crate) async fn rows(wire: &mut Wire, sql: &str) -> Result<Vec<TextRow>, String> {
     tokio::time::timeout(PATIENCE, async {
         wire.outbox.put(|out| encode::query(out, sql.as_bytes())).map_err(|error| error.to_string())?;
         wire.flush().await.map_err(|error| error.to_string())?;

@@ -44,7 +44,7 @@ pub(crate) fn run(root: &Path, seconds: u64) -> Result<()> {
     let mut crashed = Vec::new();
     for name in &names {
         let binary = build.join(host).join("release").join(name);
-        if !one(&binary, name, &build, &workspace.join("corpus").join(name), seconds)? {
+        if !one(&binary, name, &build, &workspace, seconds)? {
             crashed.push(name.as_str());
         }
     }
@@ -67,13 +67,25 @@ fn targets(workspace: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Where nothing was learned yet, what earlier runs elsewhere have learned is where it starts.
+fn begin_with_kept(learned: &Path, kept: &Path) -> Result<()> {
+    let mut known = fs::read_dir(learned).with_context(|| format!("list {}", learned.display()))?;
+    if known.next().is_none() && kept.is_file() {
+        run_command(Command::new("tar").arg("-xzf").arg(kept).arg("-C").arg(learned))?;
+    }
+    Ok(())
+}
+
 /// Runs one target; false is a finding, whose input and repetition have been printed.
-fn one(binary: &Path, name: &str, build: &Path, seeds: &Path, seconds: u64) -> Result<bool> {
+fn one(binary: &Path, name: &str, build: &Path, workspace: &Path, seconds: u64) -> Result<bool> {
+    let (seeds, kept) =
+        (&workspace.join("corpus").join(name), &workspace.join("learned").join(format!("{name}.tar.gz")));
     let learned = build.join("corpus").join(name);
     let artifacts = build.join("artifacts").join(name);
     for dir in [&learned, &artifacts] {
         fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
     }
+    begin_with_kept(&learned, kept)?;
     ensure!(seeds.is_dir(), "{} is missing: a target without seeds learns too slowly", seeds.display());
 
     let mut command = Command::new(binary);

@@ -108,7 +108,10 @@ pub fn python() -> PathBuf {
 }
 
 /// `GRILLE_BIN`, or the one that cargo built beside this test.
-fn program() -> Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn program() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os("GRILLE_BIN") {
         return Ok(named.into());
     }

@@ -8,7 +8,7 @@ use super::{ConfigArg, Format, Outcome, say};
 pub(crate) struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Also ask issuers and reach targets
+    /// Also ask issuers, reach targets, and ask what their logins may do there
     #[arg(long)]
     online: bool,
     /// How to say it
@@ -30,7 +30,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Outcome> {
             runtime.context("start the runtime")?.block_on(async {
                 let mut found = check(&config).await?;
                 if args.online {
-                    found.problems.extend(check_online(&config, options).await?);
+                    let Found { problems, warnings } = check_online(&config, options).await?;
+                    found.problems.extend(problems);
+                    found.warnings.extend(warnings);
                 }
                 anyhow::Ok(found)
             })?

@@ -12,6 +12,7 @@ use grille_policy::{BoxFuture, Subject};
 use tokio::sync::mpsc;
 
 use super::sessions::{Live, summary_row, unreadable};
+use crate::causes::causes;
 
 /// A piece of a bundle on its way.
 const PIECE_BYTES: usize = 256 << 10;
@@ -81,7 +82,7 @@ impl Evidence {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let at = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
         let options = ExportOptions { signing_key: &self.signing, with_contents, by, at };
-        selection.write(&options, out).map_err(|error| Unreadable(chain(&error)))
+        selection.write(&options, out).map_err(|error| Unreadable(causes(&error)))
     }
 }
 
@@ -176,17 +177,6 @@ impl Write for Pieces {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -34,6 +34,7 @@ mod script;
 mod server;
 mod shapes;
 mod split;
+mod surplus;
 mod tls;
 mod upstream;
 mod version;

@@ -1,0 +1,151 @@
+//! What upstream logins may do beyond what policies and roles assume of the sessions that run under them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use grille_config::{Config, Login, Problem, Role, Target};
+use grille_policy::{Mode, NameList};
+use grille_postgres::{Powers, RelationPowers, powers};
+
+use crate::routes;
+
+/// Statements in one hint: the rest is counted.
+const STATEMENTS_MAX: usize = 6;
+
+/// A login under which sessions run that an enforced policy binds.
+struct Bound<'a> {
+    key: String,
+    target: &'a Target,
+    login: &'a Login,
+    roles: Vec<&'a Role>,
+}
+
+/// One warning per kind of surplus, with the SQL that takes it away.
+pub(crate) async fn surplus(config: &Config) -> anyhow::Result<Vec<Problem>> {
+    let (made, _) = routes::routes(config, &routes::Known::new())?;
+    let mut warnings = Vec::new();
+    for bound in bound(config) {
+        let Some(target) = made.targets.get(&bound.target.name) else { continue };
+        let mut warn = |message: String, hint: Option<String>| {
+            warnings.push(config.locations.problem(&bound.key, message, hint));
+        };
+        match powers(target, &routes::login(bound.login)).await {
+            Ok(powers) => found(&bound, &powers, &mut warn),
+            Err(reason) => warn(format!("what this login may do could not be asked: {reason}"), None),
+        }
+    }
+    Ok(warnings)
+}
+
+/// What no policy could see: logged at every start.
+pub(crate) async fn warn_at_start(config: Arc<Config>) {
+    let Ok((made, _)) = routes::routes(&config, &routes::Known::new()) else { return };
+    for bound in bound(&config) {
+        let Some(target) = made.targets.get(&bound.target.name) else { continue };
+        match powers(target, &routes::login(bound.login)).await {
+            Ok(powers) => {
+                for beyond in powers.beyond.iter().filter(|beyond| beyond.leaves_database) {
+                    let (key, what, remedy) = (&bound.key, &beyond.what, &beyond.remedy);
+                    tracing::warn!("{key}: the login {what}, and masked sessions run under it: {remedy}");
+                }
+            }
+            Err(reason) => tracing::info!("{}: what this login may do could not be asked: {reason}", bound.key),
+        }
+    }
+}
+
+/// The logins of all targets that somebody uses whom an enforced policy binds.
+fn bound(config: &Config) -> Vec<Bound<'_>> {
+    let mut found = Vec::new();
+    for target in &config.targets {
+        let mut users: BTreeMap<String, (&Login, Vec<&Role>)> = BTreeMap::new();
+        for role in config.roles.iter().filter(|role| role.targets.contains(&target.name)) {
+            let own = target.logins.get_key_value(&role.name);
+            let (key, login) = match own {
+                Some((name, login)) => (format!("targets.{}.logins.{name}", target.name), login),
+                None => (format!("targets.{}.login", target.name), &target.login),
+            };
+            users.entry(key).or_insert_with(|| (login, Vec::new())).1.push(role);
+        }
+        for (key, (login, roles)) in users {
+            let binds = |role: &&Role| {
+                config.policies.iter().any(|policy| {
+                    policy.mode == Mode::Enforce
+                        && policy.targets.contains(&target.name)
+                        && policy.roles.contains(&role.name)
+                })
+            };
+            if roles.iter().any(binds) {
+                found.push(Bound { key, target, login, roles });
+            }
+        }
+    }
+    found
+}
+
+fn found(bound: &Bound<'_>, powers: &Powers, warn: &mut dyn FnMut(String, Option<String>)) {
+    let user = &powers.user;
+    for beyond in &powers.beyond {
+        warn(format!("the login {} at the server, and sessions run under it that policies bind", beyond.what), {
+            Some(beyond.remedy.clone())
+        });
+    }
+    let lists: Vec<&NameList> = bound.roles.iter().map(|role| &role.relations).collect();
+    let in_scope = NameList::union(&lists);
+    let rights = bound.roles.iter().map(|role| role.rights);
+    let (mut writes, mut defines) = (false, false);
+    for right in rights {
+        writes |= right.write || right.all;
+        defines |= right.ddl || right.all;
+    }
+    let is_outside = |powers: &&RelationPowers| !in_scope.contains(&powers.relation.to_string());
+    let outside = powers.relations.iter().filter(|powers| powers.reads || powers.writes).filter(is_outside);
+    let outside: Vec<&RelationPowers> = outside.collect();
+    if !outside.is_empty() {
+        let message = format!("the login may use {} that none of its roles names", relations(&outside));
+        warn(message, Some(statements("REVOKE ALL", &outside, user)));
+    }
+    let written: Vec<_> = powers.relations.iter().filter(|powers| powers.writes && !is_outside(powers)).collect();
+    if !writes && !defines && !written.is_empty() {
+        let message = format!("the login may change {}, and its roles only read", relations(&written));
+        warn(message, Some(statements("REVOKE INSERT, UPDATE, DELETE, TRUNCATE", &written, user)));
+    }
+    let owned: Vec<_> = powers.relations.iter().filter(|powers| powers.owns).collect();
+    if !defines && !owned.is_empty() {
+        let message = format!("the login owns {}, and its roles define nothing", relations(&owned));
+        let other =
+            |powers: &&RelationPowers| format!("ALTER TABLE {} OWNER TO another_role;", quoted_relation(powers));
+        warn(message, Some(limited(owned.iter().map(other).collect())));
+    }
+}
+
+fn relations(all: &[&RelationPowers]) -> String {
+    match all {
+        [one] => format!("relation {}", one.relation),
+        many => format!("{} relations", many.len()),
+    }
+}
+
+fn statements(what: &str, all: &[&RelationPowers], user: &str) -> String {
+    let user = quoted(user);
+    limited(all.iter().map(|powers| format!("{what} ON {} FROM {user};", quoted_relation(powers))).collect())
+}
+
+fn limited(mut statements: Vec<String>) -> String {
+    let more = statements.len().saturating_sub(STATEMENTS_MAX);
+    statements.truncate(STATEMENTS_MAX);
+    if more > 0 {
+        statements.push(format!("-- and {more} more"));
+    }
+    statements.join(" ")
+}
+
+fn quoted_relation(powers: &RelationPowers) -> String {
+    format!("{}.{}", quoted(&powers.relation.schema), quoted(&powers.relation.name))
+}
+
+fn quoted(name: &str) -> String {
+    let is_plain = name.starts_with(|letter: char| letter.is_ascii_lowercase())
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
