@@ -81,6 +81,9 @@ pub(crate) struct Column {
     pub(crate) comment: Arc<str>,
     pub(crate) is_primary: bool,
     pub(crate) is_foreign: bool,
+    /// Whether an index compares a new value with the stored ones, by itself or within an expression: whether a row is
+    /// taken tells whether the value is there.
+    pub(crate) is_compared: bool,
 }
 
 #[derive(Debug)]

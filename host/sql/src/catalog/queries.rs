@@ -66,7 +66,15 @@ const PARTS: &[(&str, &str)] = &[
     (
         "keys",
         "SELECT c.conrelid, c.contype, k.attnum FROM pg_catalog.pg_constraint c, pg_catalog.unnest(c.conkey) AS k(attnum)
-          WHERE c.contype IN ('p','f')",
+          WHERE c.contype IN ('p','f')
+         UNION ALL
+         SELECT i.indrelid, 'u', k.attnum FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) AS k(attnum)
+          WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND k.attnum > 0
+         UNION ALL
+         SELECT i.indrelid, 'u', d.refobjsubid FROM pg_catalog.pg_index i JOIN pg_catalog.pg_depend d
+             ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid
+          WHERE (i.indisunique OR i.indisexclusion) AND i.indrelid >= 16384 AND d.refobjsubid > 0",
     ),
     (
         "views",

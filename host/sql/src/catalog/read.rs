@@ -123,6 +123,7 @@ impl Catalog {
                 comment: names.share(read.optional(5).unwrap_or_default()),
                 is_primary: false,
                 is_foreign: false,
+                is_compared: false,
             };
             // A relation may have been created between the two questions; the version will have moved then.
             if let Some(relation) = self.relation_mut(read.number(0)?) {
@@ -139,13 +140,14 @@ impl Catalog {
         for row in rows {
             let read = Reader { part: "keys", row: &row };
             let attnum: i16 = read.number(2)?;
-            let is_primary = read.text(1)? == "p";
+            let kind = read.text(1)?;
             let column = self
                 .relation_mut(read.number(0)?)
                 .and_then(|relation| relation.columns.iter_mut().find(|column| column.attnum == attnum));
             if let Some(column) = column {
-                column.is_primary |= is_primary;
-                column.is_foreign |= !is_primary;
+                column.is_primary |= kind == "p";
+                column.is_foreign |= kind == "f";
+                column.is_compared |= kind != "f";
             }
         }
         Ok(())

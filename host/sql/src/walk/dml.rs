@@ -13,7 +13,7 @@ use super::from::{alias_of, range_text};
 use super::{Columns, Item, Walker};
 use crate::analysis::{Absent, Reach};
 use crate::limits::Walk;
-use crate::lineage::{Flow, Named};
+use crate::lineage::{ColumnId, Flow, Named};
 
 impl<'a> Walker<'a> {
     /// The relation that is written, as the item that its columns are named by.
@@ -121,7 +121,18 @@ impl<'a> Walker<'a> {
         let place = format!("column {}.{column}", self.relation_name(range));
         let stored = self.column_in(&target.columns, column).unwrap_or_else(Flow::constant);
         self.sink(place, &stored, value);
+        self.compared(&stored);
         stored
+    }
+
+    /// Notes the columns whose stored values an index compares a new one with.
+    pub(super) fn compared(&mut self, columns: &Flow) {
+        let is_compared = |id: &ColumnId| {
+            let stored = self.catalog.relation(id.relation).columns.get(usize::from(id.column));
+            stored.is_some_and(|column| column.is_compared)
+        };
+        let compared: Vec<ColumnId> = columns.origins.as_slice().iter().copied().filter(is_compared).collect();
+        self.found.uses.extend(compared.into_iter().map(|id| (id, Usage::Joined)));
     }
 
     fn on_conflict(

@@ -316,6 +316,11 @@ impl<'a> Walker<'a> {
             let name = self.relation_name(range);
             if copy.is_from {
                 let item = self.target(range)?;
+                for name in self.copied_names(range, &attributes) {
+                    if let Some(stored) = self.column_in(&item.columns, &name) {
+                        self.compared(&stored);
+                    }
+                }
                 self.effect(Effect::Write);
                 self.found.writes.push(Write { kind: "COPY".into(), relation: name.clone(), filter: Filter::Absent });
                 self.framed(None, |walker| {

@@ -40,3 +40,5 @@ CREATE FUNCTION sorted_ids() RETURNS SETOF int LANGUAGE sql STABLE AS 'SELECT id
 CREATE VIEW late_view AS SELECT n.who, n.social, s.room FROM staff s, names_of(s.id) n;
 CREATE VIEW view_on_late_view AS SELECT room, upper(who) AS loud FROM late_view;
 CREATE MATERIALIZED VIEW late_copy AS SELECT who FROM names_of(1) n;
+CREATE TABLE members (id int PRIMARY KEY, ssn text UNIQUE, phone text, room text);
+CREATE UNIQUE INDEX ON members (room, lower(phone));
