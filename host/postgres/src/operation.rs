@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use grille_policy::{Digest, Effect, Finding, Protection, Severity, StatementFacts};
+use grille_policy::{ColumnName, Digest, Effect, Finding, Protection, Severity, StatementFacts};
 use grille_sql::{
     AnalyseError, Analysis, Body, Catalog, CopyDirection, Discard, Guarded, Output, ProtectedSet, Refusal, RoleScope,
     RowPlan, SessionEffect, SessionNames, SetValue, Settings, Source, StatementInfo, analyse, protect, scope,
@@ -180,6 +180,12 @@ impl View {
                            the rollback by itself";
             judged.refusal.get_or_insert_with(|| Finding::new("names-moved", Severity::Medium, message));
         }
+        if self.protection.is_some()
+            && let Some(gone) = judged.reads_what_is_gone(&self.names, catalog)
+        {
+            let message = format!("the cursor holds values of {gone}, which is not there any more; declare it anew");
+            judged.refusal.get_or_insert_with(|| Finding::new("names-moved", Severity::Medium, message));
+        }
         judged.generation = self.generation;
         judged
     }
@@ -248,6 +254,21 @@ impl Judged {
                 SessionEffect::Begin | SessionEffect::Commit | SessionEffect::Rollback | SessionEffect::Set { .. }
             )
         })
+    }
+
+    /// The first column that a cursor read and the catalog does not hold any more: a cursor may outlive it, and nobody can
+    /// say by now what protects it.
+    fn reads_what_is_gone(&self, names: &SessionNames, catalog: &Catalog) -> Option<ColumnName> {
+        let cursors = self.statements().iter().filter_map(|statement| match &statement.output {
+            Output::Cursor(name) => names.cursor(name),
+            _ => None,
+        });
+        let columns = cursors.flat_map(|body| match &body.statement.output {
+            Output::Rows(columns) => columns.as_slice(),
+            _ => &[],
+        });
+        let mut origins = columns.flat_map(|column| &column.origins);
+        origins.find(|origin| !catalog.has_column(&origin.schema, &origin.table, &origin.column)).cloned()
     }
 
     fn goes_on_behind_a_rollback(&self) -> bool {

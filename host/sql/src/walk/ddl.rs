@@ -60,6 +60,17 @@ impl<'a> Walker<'a> {
                     self.changed(range)?;
                     self.relabels(range, "moving");
                 }
+                if matches!(
+                    statement.object_type,
+                    raw::ObjectType::OBJECT_TYPE
+                        | raw::ObjectType::OBJECT_DOMAIN
+                        | raw::ObjectType::OBJECT_FUNCTION
+                        | raw::ObjectType::OBJECT_PROCEDURE
+                        | raw::ObjectType::OBJECT_ROUTINE
+                ) {
+                    // Policies and settings know these by their names.
+                    self.restrict_definition("moving a type or a function");
+                }
                 Ok("ALTER")
             }
             Node::CreateStatsStmt(statistics) => {
@@ -356,6 +367,10 @@ impl<'a> Walker<'a> {
                     if is_generated {
                         self.relabels(range, "a generated column of");
                     }
+                    if is_key(change.def()) {
+                        // Policies keep what links rows.
+                        self.relabels(range, "a key of");
+                    }
                 }
                 Change::AT_AlterColumnType => {
                     // USING computes new values for the rows that are there.
@@ -477,7 +492,12 @@ impl<'a> Walker<'a> {
                 "ALTER ROLE"
             }
             Object::OBJECT_DATABASE => "ALTER DATABASE",
-            Object::OBJECT_TYPE | Object::OBJECT_ATTRIBUTE => "ALTER TYPE",
+            Object::OBJECT_TYPE | Object::OBJECT_DOMAIN => {
+                // Policies know columns by the names of their types, too.
+                self.restrict_definition("renaming a type");
+                "ALTER TYPE"
+            }
+            Object::OBJECT_ATTRIBUTE => "ALTER TYPE",
             _ => "ALTER TABLE",
         }
     }
@@ -603,6 +623,13 @@ impl<'a> Walker<'a> {
 }
 
 /// Whether a new column is computed of others.
+/// Whether columns that were none become a key.
+fn is_key(node: Node<'_>) -> bool {
+    use raw::ConstrType as Constraint;
+    let is_key = |kind| matches!(kind, Constraint::CONSTR_PRIMARY | Constraint::CONSTR_FOREIGN);
+    matches!(node, Node::Constraint(constraint) if is_key(constraint.contype))
+}
+
 fn generates(node: Node<'_>) -> bool {
     let Node::ColumnDef(column) = node else { return false };
     column.constraints().iter().any(|constraint| match constraint {

@@ -4,6 +4,7 @@
 use grille_pg_codec::Format;
 
 use crate::masked::{MAKER, hands_out, masked};
+use crate::scene::wait_until;
 use crate::script::{Script, tags};
 
 fn script() -> Script {
@@ -29,6 +30,48 @@ fn none_of_these_shows_a_protected_value() {
         }
     }
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
+
+/// A cursor may hold values that the catalog knows nothing of any more.
+#[test]
+fn a_cursor_outlives_its_column_and_shows_nothing() {
+    let world = masked("maker");
+    let mut session = world.session(MAKER);
+    let declare = "DECLARE p SCROLL CURSOR WITH HOLD FOR SELECT name FROM numbers WHERE id = 7";
+    assert_eq!(tags(&session.query(declare).unwrap()), "CZ");
+    assert_eq!(tags(&session.query("FETCH FIRST FROM p").unwrap()), "TDCZ");
+    // By somebody else, so that it is noticed only when the catalog is looked at again.
+    world.cluster.sql("work", "ALTER TABLE numbers RENAME COLUMN name TO called").unwrap();
+    let mut last = String::new();
+    wait_until("the cursor is refused", || {
+        let replies = session.query("FETCH FIRST FROM p").unwrap();
+        assert!(!hands_out(&replies), "{replies:?}");
+        last = replies.iter().find_map(|reply| reply.text()).unwrap_or_default();
+        !last.is_empty()
+    });
+    assert!(last.contains("public.numbers.name, which is not there any more"), "{last}");
+    assert!(hands_out(&world.direct().query("SELECT called FROM numbers WHERE id = 7").unwrap()));
+}
+
+/// What would take the protection of a column away without touching its values is refused.
+#[test]
+fn nobody_who_is_masked_takes_a_protection_away() {
+    let world = masked("maker");
+    let made = "CREATE DOMAIN public.social AS text; CREATE TABLE cards (ref public.social)";
+    world.cluster.sql("work", made).unwrap();
+    for sql in [
+        "ALTER TABLE numbers ADD FOREIGN KEY (name) REFERENCES numbers (name)",
+        "ALTER TABLE numbers ADD PRIMARY KEY (name)",
+        "ALTER TABLE numbers RENAME COLUMN name TO x",
+        "ALTER TABLE numbers RENAME TO x",
+        "ALTER TABLE numbers SET SCHEMA harmless",
+        "ALTER DOMAIN social RENAME TO x",
+        "ALTER DOMAIN social SET SCHEMA harmless",
+        "ALTER TYPE social RENAME TO x",
+    ] {
+        let replies = world.session(MAKER).query(sql).unwrap();
+        assert_eq!(replies.iter().find_map(|reply| reply.sqlstate()).as_deref(), Some("42501"), "{sql}");
+    }
 }
 
 /// Each reads the name of number 7.
