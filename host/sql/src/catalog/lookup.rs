@@ -162,6 +162,33 @@ impl Catalog {
         }
     }
 
+    /// A materialised view or a table with a generated column whose definition mentions the function, by itself or through
+    /// others. By their letters, so in doubt there is one.
+    pub(crate) fn stores_result_of(&self, function: &str) -> Option<RelationName> {
+        let mut names: Vec<&str> = vec![function];
+        let mut next = 0;
+        while let Some(&name) = names.get(next) {
+            next += 1;
+            let mentions = |text: &str| text.contains(name);
+            for relation in &self.relations {
+                let is_defined_by = relation.definition.as_deref().is_some_and(mentions);
+                let is_stored = is_defined_by && relation.kind == RelationKind::Materialized;
+                if is_stored || relation.generated.iter().any(|(_, expression)| mentions(expression)) {
+                    return Some(relation.full_name());
+                }
+                if is_defined_by && !names.contains(&&*relation.name) {
+                    names.push(&relation.name);
+                }
+            }
+            for other in self.functions.values().flatten() {
+                if other.definition.as_deref().is_some_and(mentions) && !names.contains(&&*other.name) {
+                    names.push(&other.name);
+                }
+            }
+        }
+        None
+    }
+
     /// Whether any value can be cast to the type.
     pub(crate) fn is_text(&self, oid: u32) -> bool {
         self.types

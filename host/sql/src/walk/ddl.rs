@@ -409,6 +409,14 @@ impl<'a> Walker<'a> {
             );
             return Ok(kind);
         }
+        if function.replace
+            && let Some(relation) =
+                strings(function.funcname()).last().and_then(|name| self.catalog.stores_result_of(name))
+        {
+            // What was stored by the old body would be taken for what the new one says.
+            let message = format!("{kind} is refused in a masked session: {relation} stores what the old one returned");
+            self.restrict("definition", message);
+        }
         // What the body does is done when it is called; here only what it would let out counts.
         let outer = std::mem::take(&mut self.found);
         let walked = self.in_clause(None, |walker| walker.definition_body(function));
