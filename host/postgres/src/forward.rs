@@ -136,7 +136,10 @@ impl Session {
                 self.target.outbox.push(BytesMut::from(&*bytes));
                 Ok(())
             }
-            Message::FunctionCall => self.substitute_query(Answer::function_call()),
+            Message::FunctionCall => {
+                let answer = self.refuse_unread(Answer::function_call()).await;
+                self.substitute_query(answer)
+            }
             Message::Terminate => Err(End::Terminated),
             Message::CopyData(_) | Message::Password(_) => Err(End::malformed("a message that does not belong here")),
         }

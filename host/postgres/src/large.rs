@@ -43,28 +43,33 @@ impl Session {
                 return self.stream_bind(names, head).await;
             }
         }
-        let answer = self.refuse_large(head).await;
+        let answer = match head.tag {
+            tag::FUNCTION_CALL => Answer::function_call(),
+            _ => {
+                let limit = MESSAGE_BYTES_MAX >> 20;
+                let message = format!("a message of {} bytes exceeds what Grille judges: {limit} MiB", head.len);
+                Answer::new(sqlstate::LIMIT, Fault::Caller, message)
+            }
+        };
+        let answer = self.refuse_unread(answer).await;
         self.state.dropping_up = head.len;
         match head.tag {
-            tag::QUERY => {
+            tag::QUERY | tag::FUNCTION_CALL => {
                 self.end_cut_pipeline().await?;
                 if self.state.skips_to_sync { Ok(()) } else { self.substitute_query(answer) }
             }
             tag::PARSE => self.refuse_parse(frontend::Parse::name(&front).map_err(nameless)?, answer),
             tag::BIND => self.refuse_in_pipeline(answer),
-            tag::FUNCTION_CALL => self.substitute_query(Answer::function_call()),
             _ => Err(End::malformed("a message of this type is never so long")),
         }
     }
 
-    /// Writes down that a statement was too large; there is no text of it.
-    async fn refuse_large(&mut self, head: Head) -> Answer {
-        let message =
-            format!("a message of {} bytes exceeds what Grille judges: {} MiB", head.len, MESSAGE_BYTES_MAX >> 20);
-        let finding = Finding::new("limit", Severity::Low, message.clone());
+    /// Writes down that something was refused of which there is no text.
+    pub(crate) async fn refuse_unread(&mut self, answer: Answer) -> Answer {
+        let finding = Finding::new("unread", Severity::Low, answer.message.clone());
         let judged = Arc::new(Judged::refused("".into(), finding));
         let decision = self.consult(&judged, &no_parameters()).await;
-        self.own_failure = Some(Answer::new(sqlstate::LIMIT, Fault::Caller, message));
+        self.own_failure = Some(answer);
         self.refuse(&judged, &no_parameters(), &decision).await
     }
 

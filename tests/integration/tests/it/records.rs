@@ -1,5 +1,6 @@
 //! What the ledger holds of a session: one decision and one outcome for each operation, in order.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use grille_ledger::{Reader, Record, SealKey};
@@ -78,6 +79,32 @@ pub(crate) fn recorded(world: &World) -> Vec<Told> {
         }
         assert!(Instant::now() < deadline, "no outcome: {open:?}");
         std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// How many operations there are, of which each must have one decision and then one outcome: for many of them.
+pub(crate) fn each_is_recorded_once(world: &World) -> usize {
+    let (ledger, seal) = world.ledger();
+    let reader = Reader::open(&ledger, Some(SealKey::from_file(&seal).unwrap())).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut has_outcome = HashMap::new();
+        for entry in reader.records().unwrap() {
+            match entry.unwrap().record() {
+                Some(Record::Decision(decision)) => {
+                    assert!(has_outcome.insert(decision.id, false).is_none(), "{} was decided twice", decision.id);
+                }
+                Some(Record::Outcome(outcome)) => {
+                    let before = has_outcome.insert(outcome.decision, true);
+                    assert_eq!(before, Some(false), "{}: its outcome comes before it, or twice", outcome.decision);
+                }
+                _ => {}
+            }
+        }
+        if has_outcome.values().all(|has| *has) {
+            return has_outcome.len();
+        }
+        assert!(Instant::now() < deadline, "operations without an outcome");
     }
 }
 

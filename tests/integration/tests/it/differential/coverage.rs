@@ -9,7 +9,7 @@ use super::oracle::{Stand, Within, takes_query_in_pipeline};
 /// How often each message must have been said in each state where it may be.
 pub(super) const EACH: u64 = 50;
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "Query",
     "Parse",
     "Bind",
@@ -23,6 +23,7 @@ const KINDS: [&str; 13] = [
     "CopyData",
     "CopyDone",
     "CopyFail",
+    "FunctionCall",
 ];
 const WITHIN: [(Within, &str); 5] = [
     (Within::Simple, "at rest"),
@@ -58,7 +59,9 @@ impl Coverage {
     pub(super) fn missing(&self, version: u32) -> Vec<String> {
         let mut missing = Vec::new();
         for (kind, (within, place), status) in cells() {
-            let is_left_out = kind == "Query" && within == Within::Extended && !takes_query_in_pipeline(version);
+            let is_left_out = matches!(kind, "Query" | "FunctionCall")
+                && within == Within::Extended
+                && !takes_query_in_pipeline(version);
             let may_be = may_be(kind, within, status) && !is_left_out;
             let said = self.said.get(&(kind, within, status)).copied().unwrap_or_default();
             if may_be && said < EACH {

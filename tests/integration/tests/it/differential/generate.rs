@@ -16,6 +16,8 @@ const BLOCKED_VALUE: &str = "block";
 
 const SYNTAX_ERROR: &str = "SELEC 1";
 
+const CALL: Message = Message { say: Say::FunctionCall, is_blocked: true };
+
 /// The next messages: often one, sometimes the few that belong together.
 pub(super) fn next(chance: &mut Chance, kind: Kind, stand: Stand) -> Vec<Message> {
     if stand.within.is_copy() {
@@ -64,6 +66,7 @@ pub(super) fn next(chance: &mut Chance, kind: Kind, stand: Stand) -> Vec<Message
         77 | 78 => single(Say::CopyData("7\tseven\n")),
         79 | 80 => single(Say::CopyDone),
         81 | 82 => single(Say::CopyFail),
+        83 | 84 => vec![CALL],
         _ => {
             let parse = parse(chance, kind);
             run(chance, parse, kind)
@@ -80,6 +83,7 @@ fn undisturbing(chance: &mut Chance, kind: Kind) -> Message {
         3 => Say::CopyData("7\tseven\n"),
         4 => Say::CopyDone,
         5 => Say::CopyFail,
+        9 => return CALL,
         6 => Say::DescribeStatement(one(chance, &NAMES)),
         7 => return Message { say: Say::Query(blocked(chance, kind)), is_blocked: true },
         8 => return Message { say: Say::Parse { name: "", sql: blocked(chance, kind) }, is_blocked: true },

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::BytesMut;
-use grille_pg_codec::{Format, encode, frontend::Target};
+use grille_pg_codec::{Format, encode, frontend::Target, tag::frontend as tag};
 
 /// What stands for a blocked message where no gateway blocks: it cannot parse. The word is looked for in the error.
 pub(super) const UNPARSABLE: &str = "REFUSED in place of the other";
@@ -12,11 +12,22 @@ pub(super) const UNPARSABLE: &str = "REFUSED in place of the other";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Say {
     Query(String),
-    Parse { name: &'static str, sql: String },
-    Bind { portal: &'static str, statement: &'static str, values: Vec<&'static str>, result: Format },
+    Parse {
+        name: &'static str,
+        sql: String,
+    },
+    Bind {
+        portal: &'static str,
+        statement: &'static str,
+        values: Vec<&'static str>,
+        result: Format,
+    },
     DescribeStatement(&'static str),
     DescribePortal(&'static str),
-    Execute { portal: &'static str, max_rows: i32 },
+    Execute {
+        portal: &'static str,
+        max_rows: i32,
+    },
     CloseStatement(&'static str),
     ClosePortal(&'static str),
     Flush,
@@ -24,6 +35,8 @@ pub(super) enum Say {
     CopyData(&'static str),
     CopyDone,
     CopyFail,
+    /// Always refused.
+    FunctionCall,
 }
 
 /// A message, and whether a policy blocks it.
@@ -59,7 +72,7 @@ impl Message {
 
     /// Whether the server answers it only after Flush or Sync.
     pub(super) fn is_extended(&self) -> bool {
-        !matches!(self.say, Say::Query(_) | Say::Sync | Say::Flush) && !self.is_copy()
+        !matches!(self.say, Say::Query(_) | Say::FunctionCall | Say::Sync | Say::Flush) && !self.is_copy()
     }
 
     /// Whether it belongs to COPY data.
@@ -83,6 +96,7 @@ impl Message {
             Say::CopyData(_) => "CopyData",
             Say::CopyDone => "CopyDone",
             Say::CopyFail => "CopyFail",
+            Say::FunctionCall => "FunctionCall",
         }
     }
 }
@@ -110,6 +124,11 @@ fn encoded(say: &Say) -> BytesMut {
         Say::ClosePortal(name) => encode::close(&mut out, Target::Portal(name.as_bytes())),
         Say::CopyData(data) => encode::copy_data(&mut out, data.as_bytes()),
         Say::CopyFail => encode::copy_fail(&mut out, "the script says so"),
+        Say::FunctionCall => {
+            // Its length, an OID, no formats, no arguments, text.
+            out.extend_from_slice(&[tag::FUNCTION_CALL, 0, 0, 0, 14, 0, 0, 6, 0x3e, 0, 0, 0, 0, 0, 0]);
+            Ok(())
+        }
         Say::Flush => {
             encode::flush(&mut out);
             Ok(())

@@ -27,6 +27,8 @@ use coverage::Coverage;
 use play::{Difference, Pace, Step};
 use session::{Kind, Pair};
 
+use crate::records::each_is_recorded_once;
+
 /// The default number of scripts, of which the coverage is required.
 const SCRIPTS: u64 = 10_000;
 /// Most scripts follow others on the same connections; each of these gets new ones.
@@ -56,6 +58,8 @@ fn a_blocked_message_leaves_what_a_failing_one_leaves() {
     assert!(differences.is_empty(), "{}\nthe gateway said:\n{said}", differences.join("\n\n"));
     println!("{scripts} scripts from seed {seed} in {:.1} s\n{coverage}", began.elapsed().as_secs_f64());
     assert!(!world.said().contains("panicked"), "{}", world.said());
+    // And of all of it there is a decision and an outcome, once each.
+    assert!(each_is_recorded_once(&world) as u64 > scripts);
     if scripts >= SCRIPTS {
         let server = oracle::Oracle::new(world.direct()).expect("the server answers");
         let missing = coverage.missing(server.version);

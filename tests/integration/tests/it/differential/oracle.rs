@@ -82,7 +82,9 @@ impl Oracle {
     /// COPY data, Flush and Sync while the server waits for COPY data. And where [`takes_query_in_pipeline`] says so.
     pub(super) fn may_say(&self, message: &Message) -> bool {
         match message.say {
-            Say::Query(_) if self.stand.within == Within::Extended => takes_query_in_pipeline(self.version),
+            Say::Query(_) | Say::FunctionCall if self.stand.within == Within::Extended => {
+                takes_query_in_pipeline(self.version)
+            }
             Say::Flush | Say::Sync => self.stand.data != Data::Doubtful,
             _ => !self.stand.within.is_copy() || message.is_copy(),
         }
@@ -105,7 +107,7 @@ impl Oracle {
             (Within::Copy | Within::ExtendedCopy, _) => &[],
             (_, Say::Sync) => &[tag::READY_FOR_QUERY],
             (Within::Skipped, _) | (_, Say::Flush | Say::CopyData(_) | Say::CopyDone | Say::CopyFail) => &[],
-            (_, Say::Query(_)) => &[tag::READY_FOR_QUERY, tag::COPY_IN_RESPONSE],
+            (_, Say::Query(_) | Say::FunctionCall) => &[tag::READY_FOR_QUERY, tag::COPY_IN_RESPONSE],
             (_, Say::Parse { .. }) => &[tag::PARSE_COMPLETE, tag::ERROR_RESPONSE],
             (_, Say::Bind { .. }) => &[tag::BIND_COMPLETE, tag::ERROR_RESPONSE],
             (_, Say::DescribeStatement(_) | Say::DescribePortal(_)) => {

@@ -153,7 +153,8 @@ fn is_same(message: &Message, expected: &Reply, got: &Reply) -> bool {
     match (expected.tag, got.tag) {
         (tag::ERROR_RESPONSE, tag::ERROR_RESPONSE) if stands_for => {
             // A Bind of what does not exist is told so before it is judged.
-            code(got) == "42501" || (code(got) == "26000" && matches!(message.say, Say::Bind { .. }))
+            let refused = if message.say == Say::FunctionCall { "0A000" } else { "42501" };
+            code(got) == refused || (code(got) == "26000" && matches!(message.say, Say::Bind { .. }))
         }
         (tag::ERROR_RESPONSE, tag::ERROR_RESPONSE) if code(got) == "42501" => {
             let says = |words| got.text().is_some_and(|text| text.contains(words));
