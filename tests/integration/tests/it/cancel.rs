@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use grille_pg_codec::encode;
 use grille_pg_codec::tag::backend as tag;
-use grille_test_support::{CLERK, OWNER, READER, Raw, Reply, World};
+use grille_test_support::{CLERK, Caller, OWNER, READER, Raw, Reply, World};
 
+use crate::ends::relayed;
 use crate::scene::wait_until;
 use crate::script::{Script, tags};
 use crate::version::{LOGIN, greeted, key};
@@ -90,6 +91,28 @@ fn a_cancel_ends_what_runs_and_nothing_behind_its_pipeline() {
             assert_eq!(tags(&replies), expected, "{role}");
             assert_eq!(replies.iter().find_map(Reply::sqlstate).as_deref(), Some("57014"), "{role}");
         }
+    }
+}
+
+/// A cancel that is still under way when its statement has ended by itself is waited for.
+#[test]
+fn a_late_cancel_does_not_hit_what_comes_next() {
+    let (world, relay) = relayed();
+    relay.delays_cancels(Duration::from_secs(3));
+    let login = [("user", "far"), ("database", "relayed")];
+    let (mut session, greeting) = greeted(world.address, 2, &login, &world.token(Caller::of("dba", "far")));
+    let (pid, key) = key(&greeting);
+    let next = "SELECT pg_sleep(4), 'next'";
+    for script in [Script::default().query(next), Script::default().run(next, &[]).sync()] {
+        session.send(&Script::default().query("SELECT pg_sleep(2)").bytes).unwrap();
+        let sleeps = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'");
+        let mut direct = world.direct();
+        wait_until("the statement runs", || direct.value(&sleeps).unwrap() == "1");
+        cancel(world.address, pid, &key);
+        let replies = session.until_ready().unwrap();
+        assert_eq!(tags(&replies), "TDCZ", "it has ended before its cancel came");
+        let replies = script.play(&mut session).unwrap();
+        assert_eq!(replies.iter().find_map(Reply::sqlstate), None, "{replies:?}");
     }
 }
 

@@ -160,7 +160,7 @@ fn the_servers_last_word_is_passed_once() {
 }
 
 /// A way to the server of its own, by which the role `far` comes.
-fn relayed() -> (World, Relay) {
+pub(crate) fn relayed() -> (World, Relay) {
     let relay = Relay::new();
     let world = World::with(&format!(
         r#"[targets.relayed]

@@ -4,6 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 /// Passes bytes on between the gateway and a server that may be named later.
 pub(crate) struct Relay {
@@ -16,7 +17,12 @@ pub(crate) struct Relay {
 struct Seen {
     streams: Vec<TcpStream>,
     first: Vec<[u8; 8]>,
+    /// How long a cancel takes on its way.
+    cancels_late: Duration,
 }
+
+/// The code of a packet that cancels.
+const CANCEL: [u8; 4] = 80_877_102_u32.to_be_bytes();
 
 impl Relay {
     pub(crate) fn new() -> Self {
@@ -47,6 +53,11 @@ impl Relay {
         seen.first.iter().map(|first| u32::from_be_bytes([first[4], first[5], first[6], first[7]])).collect()
     }
 
+    /// Holds cancels back for so long.
+    pub(crate) fn delays_cancels(&self, late: Duration) {
+        self.seen.lock().unwrap().cancels_late = late;
+    }
+
     /// Ends every connection, as a network does that fails: nobody says why.
     pub(crate) fn cut(&self) {
         for stream in self.seen.lock().unwrap().streams.drain(..) {
@@ -59,6 +70,10 @@ impl Relay {
 fn join(mut near: TcpStream, server: SocketAddr, noted: &Mutex<Seen>) -> io::Result<()> {
     let mut first = [0; 8];
     near.read_exact(&mut first)?;
+    if first.ends_with(&CANCEL) {
+        let late = noted.lock().unwrap().cancels_late;
+        thread::sleep(late);
+    }
     let mut far = TcpStream::connect(server)?;
     {
         let mut seen = noted.lock().unwrap();
