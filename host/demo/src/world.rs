@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use tokio::runtime::Handle;
 
 use crate::card::{Card, DatabaseCard, IssuerCard, Listeners, Pids};
@@ -77,7 +77,7 @@ impl World {
         let has_phi = place(&plan.components, &layout, "phi")?;
         let has_guard = place(&plan.components, &layout, "sql-guard")?;
         let turn = turn();
-        let (listener, admin) = (address(PORTS[0])?, address(PORTS[1])?);
+        let [listener, admin] = addresses(PORTS)?;
         let parts = Parts {
             layout: &layout,
             issuer: issuer.url(),
@@ -183,8 +183,14 @@ fn turn() -> Option<File> {
     file.lock().ok().map(|()| file)
 }
 
-fn address(wished: u16) -> Result<SocketAddr> {
+/// Free ports, these if nobody has them. All are held until all are known, so that none is found twice.
+fn addresses<const N: usize>(wished: [u16; N]) -> Result<[SocketAddr; N]> {
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = bind(wished).or_else(|_| bind(0)).context("find a free loopback port")?;
-    listener.local_addr().context("read the port")
+    let held = wished.map(|port| bind(port).or_else(|_| bind(0)));
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
+    for (address, listener) in addresses.iter_mut().zip(held.iter()) {
+        let listener = listener.as_ref().map_err(|error| anyhow!("find a free loopback port: {error}"))?;
+        *address = listener.local_addr().context("read the port")?;
+    }
+    Ok(addresses)
 }

@@ -49,7 +49,9 @@ fn encrypted(demo: &Card, place: &Path) -> Result<(Gateway, Card)> {
     let (cert, key) = (place.join("root.pem"), place.join("key.pem"));
     fs::write(&cert, certified.cert.pem()).context("write the certificate")?;
     fs::write(&key, certified.signing_key.serialize_pem()).context("write its key")?;
-    let (address, admin) = (free_address()?, free_address()?);
+    let address = free_address()?;
+    let admin = std::iter::repeat_with(free_address).find(|other| other.as_ref().ok() != Some(&address));
+    let admin = admin.context("there is always another")??;
     let changes = [
         (
             format!("address = \"{}\"\n", demo.listeners.pg),
