@@ -18,6 +18,7 @@ use grille_postgres::PostgresPath;
 use grille_review::{Desk, DeskConfig};
 use parking_lot::Mutex;
 use secrecy::ExposeSecret as _;
+use tokio::sync::Notify;
 
 use crate::digests::Digests;
 use crate::keys::Keys;
@@ -124,6 +125,8 @@ impl Gateway {
             started_with: config.clone(),
             in_force: ArcSwap::from_pointee(InForce { written, config: Arc::new(config), lock, known }),
             reloading: tokio::sync::Mutex::new(()),
+            reloaded: Notify::new(),
+            surplus: Mutex::new(Vec::new()),
             last_reload: Mutex::new(None),
             waiting: Mutex::default(),
             digests: Digests::default(),

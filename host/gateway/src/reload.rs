@@ -292,6 +292,7 @@ impl State {
         self.verifier.replace(issuers);
         self.path.replace_routes(routes);
         self.in_force.store(Arc::new(in_force));
+        self.reloaded.notify_one();
         Ok(Some(lines))
     }
 

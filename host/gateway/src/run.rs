@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::compose::{Admin, Gateway};
 use crate::reload::follow;
 use crate::state::State;
-use crate::surplus::warn_at_start;
+use crate::surplus;
 
 /// A gateway that accepts.
 pub struct Running {
@@ -47,7 +47,7 @@ impl Gateway {
                 }
             });
         }
-        background.push(tokio::spawn(warn_at_start(Arc::clone(&state.in_force.load().config))));
+        background.push(tokio::spawn(surplus::watch(Arc::clone(&state))));
         background.push(tokio::spawn(follow(Arc::clone(&state), reloads)));
         background.push(tokio::spawn({
             let desk = state.desk.clone();

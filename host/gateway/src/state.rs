@@ -13,6 +13,7 @@ use grille_policy::Digest;
 use grille_postgres::PostgresPath;
 use grille_review::Desk;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::compose::Options;
 use crate::digests::Digests;
@@ -41,6 +42,10 @@ pub(crate) struct State {
     pub(crate) in_force: ArcSwap<InForce>,
     /// One reload at a time.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// Says that another configuration is in force.
+    pub(crate) reloaded: Notify,
+    /// What the logins of masked sessions may do outside the database, as far as it was asked.
+    pub(crate) surplus: Mutex<Vec<String>>,
     /// The last one, and whether what it refused may only have been incomplete.
     pub(crate) last_reload: Mutex<Option<(Reload, bool)>>,
     /// The pinned policies whose file holds another component, as far as somebody was told.

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use grille_config::{Config, Login, Problem, Role, Target};
+use grille_ledger::{Record, Warning};
 use grille_policy::{Mode, NameList};
 use grille_postgres::{Powers, RelationPowers, powers};
+use tokio::time::timeout;
 
 use crate::routes;
+use crate::state::State;
 
 /// Statements in one hint: the rest is counted.
 const STATEMENTS_MAX: usize = 6;
@@ -37,21 +41,49 @@ pub(crate) async fn surplus(config: &Config) -> anyhow::Result<Vec<Problem>> {
     Ok(warnings)
 }
 
-/// What no policy could see: logged at every start.
-pub(crate) async fn warn_at_start(config: Arc<Config>) {
-    let Ok((made, _)) = routes::routes(&config, &routes::Known::new()) else { return };
-    for bound in bound(&config) {
-        let Some(target) = made.targets.get(&bound.target.name) else { continue };
-        match powers(target, &routes::login(bound.login)).await {
-            Ok(powers) => {
-                for beyond in powers.beyond.iter().filter(|beyond| beyond.leaves_database) {
-                    let (key, what, remedy) = (&bound.key, &beyond.what, &beyond.remedy);
-                    tracing::warn!("{key}: the login {what}, and masked sessions run under it: {remedy}");
-                }
+/// Asks again and again what no policy could see of the logins of masked sessions: a warning in log, ledger and status.
+pub(crate) async fn watch(state: Arc<State>) {
+    loop {
+        let config = state.config();
+        let (found, is_whole) = beyond(&config).await;
+        let known = std::mem::replace(&mut *state.surplus.lock(), found.clone());
+        for warning in found.iter().filter(|warning| !known.contains(warning)) {
+            tracing::warn!("{warning}");
+            let record = Record::Warning(Warning { message: warning.as_str().into() });
+            if let Err(error) = state.ledger.admin(&record) {
+                tracing::error!("a warning cannot be recorded: {error}");
             }
-            Err(reason) => tracing::info!("{}: what this login may do could not be asked: {reason}", bound.key),
+        }
+        let pause = if is_whole { AGAIN } else { AGAIN_UNREACHED };
+        // A reload may bring other targets, logins and roles.
+        drop(timeout(pause, state.reloaded.notified()).await);
+    }
+}
+
+/// Rights change rarely, and each look is a login at the server.
+const AGAIN: Duration = Duration::from_secs(600);
+/// Where a server did not answer: as soon as it may be back.
+const AGAIN_UNREACHED: Duration = Duration::from_secs(30);
+
+/// What logins may do outside the database, in words; and whether all of them could be asked.
+async fn beyond(config: &Config) -> (Vec<String>, bool) {
+    let Ok((made, _)) = routes::routes(config, &routes::Known::new()) else { return (Vec::new(), true) };
+    let (mut found, mut is_whole) = (Vec::new(), true);
+    for bound in bound(config) {
+        let Some(target) = made.targets.get(&bound.target.name) else { continue };
+        let key = &bound.key;
+        match powers(target, &routes::login(bound.login)).await {
+            Ok(powers) => found.extend(powers.beyond.iter().filter(|beyond| beyond.leaves_database).map(|beyond| {
+                let (what, remedy) = (&beyond.what, &beyond.remedy);
+                format!("{key}: the login {what}, and masked sessions run under it: {remedy}")
+            })),
+            Err(reason) => {
+                is_whole = false;
+                tracing::info!("{key}: what this login may do could not be asked: {reason}");
+            }
         }
     }
+    (found, is_whole)
 }
 
 /// The logins of all targets that somebody uses whom an enforced policy binds.

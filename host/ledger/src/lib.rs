@@ -47,7 +47,7 @@ pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, Sessio
 pub use record::{
     AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, MaskSummary, MaskedColumn, NodeStart,
     Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose,
-    SessionOpen,
+    SessionOpen, Warning,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};

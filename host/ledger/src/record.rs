@@ -64,6 +64,9 @@ pub enum Record<'a> {
     /// A torn tail was cut at start. Written by [`Ledger::open`](crate::Ledger::open).
     #[serde(rename = "recovered")]
     Recovered(Recovered),
+    /// The gateway found something that weakens it and that nobody changed here.
+    #[serde(rename = "warning")]
+    Warning(Warning<'a>),
     /// Records are known to be missing.
     #[serde(rename = "gap")]
     Gap(Gap<'a>),
@@ -90,6 +93,7 @@ impl Record<'_> {
             Self::NodeStart(_) => "node.start",
             Self::NodeStop {} => "node.stop",
             Self::Recovered(_) => "recovered",
+            Self::Warning(_) => "warning",
             Self::Gap(_) => "gap",
         }
     }
@@ -394,6 +398,13 @@ pub struct Recovered {
     pub bytes: u64,
     /// Their SHA-256.
     pub digest: Digest,
+}
+
+/// What weakens the gateway from outside, say an upstream login with the rights of a superuser.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning<'a> {
+    /// Where, what and what would end it; as the status says it.
+    pub message: Cow<'a, str>,
 }
 
 /// Missing records.

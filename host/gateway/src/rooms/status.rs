@@ -61,6 +61,7 @@ impl Overview {
             warnings.push(format!("[{part}] of the configuration takes effect at the next start"));
         }
         warnings.extend(weak_targets(config));
+        warnings.extend(state.surplus.lock().iter().cloned());
         for policy in state.plugins.status() {
             if policy.mode == Mode::Monitor {
                 warnings.push(format!("policy \"{}\" only monitors", policy.policy));

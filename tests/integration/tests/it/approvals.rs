@@ -1,7 +1,7 @@
 //! What people let pass runs once, as it was approved and while that holds; and it has an outcome however it ends.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 
 use grille_pg_codec::Format;
@@ -56,13 +56,16 @@ pub(crate) fn post(world: &World, path: &str, body: &str) -> String {
 
 /// Asks the admin API something as the owner, and answers all that it says.
 pub(crate) fn admin(world: &World, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(world.admin).unwrap();
-    let token = world.token(OWNER);
+    ask(world.admin, &world.token(OWNER), method, path, body)
+}
+
+/// The same of any admin API, as whoever holds the token.
+pub(crate) fn ask(host: SocketAddr, token: &str, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(host).unwrap();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
          Content-Length: {length}\r\nConnection: close\r\n\r\n{body}",
-        host = world.admin,
         length = body.len()
     )
     .unwrap();

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
-use grille_test_support::program;
+use grille_ledger::{Entry, Reader, Record, SealKey};
+use grille_test_support::{Gateway, free_address, program};
 
+use crate::approvals::ask;
 use crate::scene::{Ground, wait_until};
 
 /// What `grille check --online` warns of.
@@ -31,6 +33,7 @@ fn a_login_that_may_do_more_than_its_roles_is_told_and_how_to_take_it_away() -> 
     let phi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/components/phi.wasm");
     assert!(phi.is_file(), "{} is missing: run `cargo xtask components` first", phi.display());
     let ground = Ground::new()?;
+    let admin = free_address()?;
     let sql = |text: &str| ground.cluster.sql("postgres", text);
     sql("CREATE ROLE app LOGIN PASSWORD 'correct horse'")?;
     sql("CREATE TABLE people (id int); CREATE TABLE pay (id int); CREATE TABLE \"Of Nobody\" (id int)")?;
@@ -40,6 +43,7 @@ fn a_login_that_may_do_more_than_its_roles_is_told_and_how_to_take_it_away() -> 
         r#"version = 1
 identity.test = {{ issuer = "{issuer}", audience = "grille-demo" }}
 ledger.path = {ledger:?}
+admin = {{ address = "{admin}", operators = ["dbas"] }}
 
 [listeners.pg]
 protocol = "postgres"
@@ -91,9 +95,20 @@ settings = {{ profile = "safe-harbor" }}
 
     sql("ALTER ROLE app SUPERUSER")?;
     assert!(warnings(config)?.contains("is a superuser at the server"), "{}", warnings(config)?);
-    let gateway = grille_test_support::Gateway::start(config, &ground.path("gateway.log"), &[ground.address])?;
-    wait_until("it warns at its start", || {
-        gateway.said().contains("targets.work.login: the login is a superuser, and masked sessions run under it")
+    let gateway = Gateway::start(config, &ground.path("gateway.log"), &[ground.address, admin])?;
+    let warning = "targets.work.login: the login is a superuser, and masked sessions run under it";
+    wait_until("it warns at its start", || gateway.said().contains(warning));
+    let token = ground.issuer.token("dba")?;
+    wait_until("the status warns", || ask(admin, &token, "GET", "/v1/status", "").contains(warning));
+    wait_until("the ledger holds the warning, once", || {
+        let seal = SealKey::from_file(&ground.path("seal.key")).expect("the key");
+        let reader = Reader::open(&ground.path("ledger"), Some(seal)).expect("the ledger");
+        let entries = reader.records().expect("records").map(|entry| entry.expect("a record"));
+        let is_it = |entry: &Entry| match entry.record() {
+            Some(Record::Warning(found)) => found.message.contains(warning),
+            _ => false,
+        };
+        entries.filter(is_it).count() == 1
     });
     Ok(())
 }
