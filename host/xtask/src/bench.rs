@@ -5,9 +5,11 @@
 //! the medians of the rounds are compared. Processor time per transaction is the steadier figure of the two.
 
 mod measure;
+mod streams;
 mod swaps;
 mod world;
 
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,16 +46,21 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
     system::prepare(&system::DEMO, false)?;
     say("building the policies and grille in release");
     components::build(root)?;
-    // In one command, so that both have the same features of what they share and wasmtime is built once.
-    let both = ["--package", "grille-gateway", "--package", "grille-plugin", "--bins", "--examples"];
-    run_command(cargo(root).args(["build", "--release", "--locked"]).args(both))?;
+    // In one command, so that all have the same features of what they share and wasmtime is built once.
+    let packages = ["grille-gateway", "grille-plugin", "grille-mask"].into_iter().flat_map(|name| ["--package", name]);
+    run_command(cargo(root).args(["build", "--release", "--locked", "--bins", "--examples"]).args(packages))?;
     let release = target_dir(root)?.join("release");
     say("policies");
     run_command(&mut Command::new(release.join("examples").join("budget")))?;
+    say("scanning dense notes (budget 60 MB/s on one core)");
+    let notes = root.join("host/mask/tests/golden/notes.jsonl");
+    let notes = File::open(&notes).with_context(|| format!("open {}", notes.display()))?;
+    run_command(Command::new(release.join("examples").join("speed")).stdin(notes))?;
     say("starting database, issuer, gateway and PgBouncer");
     let world =
         World::start(&release.join("grille"), &target_dir(root)?.join("bench"), &root.join("target/components"))?;
     swaps::run(&world)?;
+    streams::run(&world)?;
 
     let Some(effort) = effort else { return Ok(()) };
     let mut rows = Vec::new();

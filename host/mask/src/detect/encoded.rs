@@ -9,8 +9,13 @@ const TOKEN_MAX: usize = 64 << 10;
 
 pub(super) fn scan(detector: &Detector, text: &[u8], depth: usize, hits: &mut Vec<Hit>) {
     let mut at = 0;
-    while at < text.len() {
-        let rest = text.get(at..).unwrap_or_default();
+    while let Some(rest) = text.get(at..).filter(|rest| rest.len() >= TOKEN_MIN) {
+        // Where the shortest token would end stands something else: no token begins up to there.
+        let end = rest.iter().take(TOKEN_MIN).rposition(|byte| !is_token(*byte));
+        if let Some(end) = end {
+            at += end + 1;
+            continue;
+        }
         let length = rest.iter().take_while(|byte| is_token(**byte)).count();
         if (TOKEN_MIN..=TOKEN_MAX).contains(&length)
             && let Some(token) = rest.get(..length)

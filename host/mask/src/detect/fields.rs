@@ -1,5 +1,7 @@
 //! Values that a key names: JSON, `key=value`, XML.
 
+use memchr::memchr3_iter;
+
 use super::Known;
 use super::keys::{self, Key};
 use super::{Hit, Kind};
@@ -8,12 +10,11 @@ use super::{Hit, Kind};
 const VALUE_MAX: usize = 400;
 
 pub(super) fn scan(text: &[u8], known: Known<'_>, hits: &mut Vec<Hit>) {
-    for (at, &byte) in text.iter().enumerate() {
-        match byte {
-            b'=' => assignment(text, at, known, hits),
-            b':' => member(text, at, known, hits),
-            b'>' => element(text, at, known, hits),
-            _ => {}
+    for at in memchr3_iter(b'=', b':', b'>', text) {
+        match text.get(at) {
+            Some(b'=') => assignment(text, at, known, hits),
+            Some(b':') => member(text, at, known, hits),
+            _ => element(text, at, known, hits),
         }
     }
 }

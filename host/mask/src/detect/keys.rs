@@ -1,10 +1,8 @@
 //! What the name of a column, a JSON key or an XML tag says of its values.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
+use hashbrown::HashMap;
 
 use super::Kind;
-use super::names::Fnv;
 
 /// How much a name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +14,11 @@ pub(super) enum Key {
 }
 
 /// All that is known of names.
-pub(super) struct Keys(HashMap<&'static [u8], Key, BuildHasherDefault<Fnv>>);
+pub(super) struct Keys(HashMap<&'static [u8], Key>);
 
 impl Keys {
     pub(super) fn new() -> Self {
-        let mut keys: HashMap<&'static [u8], Key, _> = HashMap::default();
+        let mut keys: HashMap<&'static [u8], Key> = HashMap::default();
         for (kind, names) in KEYS {
             keys.extend(names.split_ascii_whitespace().map(|name| (name.as_bytes(), Key::Sure(*kind))));
         }
@@ -38,7 +36,11 @@ impl Keys {
         }
         let name = buffer.get(..length)?;
         let known = self.0.get(name).copied();
-        known.or_else(|| PREFIXES.iter().find_map(|prefix| self.0.get(name.strip_prefix(prefix.as_bytes())?).copied()))
+        known.or_else(|| {
+            let may_start = |prefix: &&&str| prefix.as_bytes().first() == name.first();
+            let prefixes = PREFIXES.iter().filter(may_start);
+            prefixes.into_iter().find_map(|prefix| self.0.get(name.strip_prefix(prefix.as_bytes())?).copied())
+        })
     }
 }
 

@@ -1,5 +1,7 @@
 //! HL7 v2 and X12: the place in the segment says what a field is.
 
+use memchr::{memchr, memchr_iter, memchr2, memchr3};
+
 use super::keys;
 use super::{Hit, Kind};
 
@@ -16,7 +18,7 @@ enum Field {
     Person,
 }
 
-const HL7: &[(&[u8], usize, Field)] = &[
+const HL7: &[(&[u8; 3], usize, Field)] = &[
     (b"PID", 2, Field::One(Kind::Mrn)),
     (b"PID", 3, Field::One(Kind::Mrn)),
     (b"PID", 4, Field::One(Kind::Mrn)),
@@ -76,54 +78,56 @@ const HL7: &[(&[u8], usize, Field)] = &[
 ];
 
 pub(super) fn scan(text: &[u8], hits: &mut Vec<Hit>) {
-    let holds = |separator: u8, segments: [&[u8]; 2]| {
-        let separators = text.iter().enumerate().filter(|&(_, &byte)| byte == separator);
-        let names = separators.filter_map(|(at, _)| text.get(at.checked_sub(3)?..at));
-        names.into_iter().any(|name| segments.contains(&name))
+    let holds = |separator: u8, segments: [&[u8; 3]; 2]| {
+        let mut names = memchr_iter(separator, text).filter_map(|at| text.get(..at)?.last_chunk());
+        names.any(|name| segments.contains(&name))
     };
     if holds(b'|', [b"MSH", b"PID"]) {
-        for (start, end) in pieces(text, 0, text.len(), |byte| matches!(byte, b'\r' | b'\n')) {
+        for (start, end) in pieces(text, 0, text.len(), |rest| memchr2(b'\r', b'\n', rest)) {
             hl7_segment(text, start, end, hits);
         }
     }
     if holds(b'*', [b"NM1", b"ISA"]) {
-        for (start, end) in pieces(text, 0, text.len(), |byte| matches!(byte, b'~' | b'\r' | b'\n')) {
+        for (start, end) in pieces(text, 0, text.len(), |rest| memchr3(b'~', b'\r', b'\n', rest)) {
             x12_segment(text, start, end, hits);
         }
     }
 }
 
-/// The stretches between separators.
+/// The stretches between separators, of which `separator` finds the first.
 fn pieces(
     text: &[u8],
     from: usize,
     to: usize,
-    separator: impl Fn(u8) -> bool + Copy,
+    separator: impl Fn(&[u8]) -> Option<usize>,
 ) -> impl Iterator<Item = (usize, usize)> {
     let mut next = Some(from);
     std::iter::from_fn(move || {
         let start = next?;
         let rest = text.get(start..to)?;
-        let length = rest.iter().position(|&byte| separator(byte));
+        let length = separator(rest);
         next = length.map(|length| start + length + 1);
         Some((start, start + length.unwrap_or(rest.len())))
     })
 }
 
 fn hl7_segment(text: &[u8], start: usize, end: usize, hits: &mut Vec<Hit>) {
-    let Some(name) = text.get(start..start + 3) else { return };
-    for (index, (from, to)) in pieces(text, start, end, |byte| byte == b'|').enumerate().skip(1) {
+    let Some(name) = text.get(start..).and_then(<[u8]>::first_chunk) else { return };
+    if !HL7.iter().any(|(segment, ..)| *segment == name) {
+        return;
+    }
+    for (index, (from, to)) in pieces(text, start, end, |rest| memchr(b'|', rest)).enumerate().skip(1) {
         let Some((.., field)) = HL7.iter().find(|(segment, field, _)| *segment == name && *field == index) else {
             continue;
         };
-        for (from, to) in pieces(text, from, to, |byte| byte == b'~') {
+        for (from, to) in pieces(text, from, to, |rest| memchr(b'~', rest)) {
             hl7_field(text, *field, from, to, hits);
         }
     }
 }
 
 fn hl7_field(text: &[u8], field: Field, from: usize, to: usize, hits: &mut Vec<Hit>) {
-    let mut components = pieces(text, from, to, |byte| byte == b'^');
+    let mut components = pieces(text, from, to, |rest| memchr(b'^', rest));
     match field {
         Field::One(kind) => {
             if let Some((from, to)) = components.next() {
@@ -161,7 +165,7 @@ fn hl7_field(text: &[u8], field: Field, from: usize, to: usize, hits: &mut Vec<H
 fn x12_segment(text: &[u8], start: usize, end: usize, hits: &mut Vec<Hit>) {
     // ISA*00*… has sixteen elements and is the longest that is read.
     let mut elements = [(start, start); 18];
-    for (slot, piece) in elements.iter_mut().zip(pieces(text, start, end, |byte| byte == b'*')) {
+    for (slot, piece) in elements.iter_mut().zip(pieces(text, start, end, |rest| memchr(b'*', rest))) {
         *slot = piece;
     }
     let value = |index: usize| elements.get(index).and_then(|&(from, to)| text.get(from..to)).unwrap_or_default();

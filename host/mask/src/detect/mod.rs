@@ -314,7 +314,8 @@ fn hit(pattern: &Pattern, seen: Seen<'_>) -> Option<Hit> {
 
 /// Puts the hits in order and joins those that overlap.
 fn settle(hits: &mut Vec<Hit>) {
-    hits.sort_unstable_by_key(|hit| (hit.start, std::cmp::Reverse((hit.score, hit.end)), hit.kind));
+    // Each pass found its own in order: a merge of few runs.
+    hits.sort_by_key(|hit| (hit.start, std::cmp::Reverse((hit.score, hit.end)), hit.kind));
     let mut kept: usize = 0;
     for index in 0..hits.len() {
         let Some(next) = hits.get(index).copied() else { break };

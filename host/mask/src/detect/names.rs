@@ -3,18 +3,17 @@
 
 mod lists;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashMap;
 
 use self::lists::{
-    COUNTRIES, CREDENTIALS, INSTITUTIONS, PARTICLES, RELATIONS, ROLES, STATE_NAMES, STOPS, TITLES, WEAK_ROLES,
+    COUNTRIES, CREDENTIALS, HOMES, INSTITUTIONS, PARTICLES, RELATIONS, ROLES, STATE_NAMES, STOPS, TITLES, WEAK_ROLES,
 };
 use super::patterns::{is_month, is_state};
 use super::{Hit, Kind, settle};
 
 /// The dictionary.
 pub(super) struct Names {
-    words: HashMap<&'static [u8], u16, BuildHasherDefault<Fnv>>,
+    words: HashMap<&'static [u8], u16>,
 }
 
 const GIVEN: u16 = 1;
@@ -33,6 +32,8 @@ const RELATION: u16 = 256;
 const WEAK: u16 = 512;
 /// What follows a name that is an institution, an eponym or a street.
 const INSTITUTION: u16 = 1024;
+/// A place follows where somebody is at home or from.
+const HOME: u16 = 2048;
 
 /// A name of more words is a list of something.
 const WORDS_MAX: usize = 5;
@@ -78,7 +79,7 @@ impl Word {
 
 impl Names {
     pub(super) fn new() -> Self {
-        let mut words: HashMap<&'static [u8], u16, _> = HashMap::default();
+        let mut words: HashMap<&'static [u8], u16> = HashMap::default();
         for (list, flag) in [
             (include_str!("data/given.txt"), GIVEN),
             (include_str!("data/surnames.txt"), SURNAME),
@@ -91,6 +92,7 @@ impl Names {
             (RELATIONS, RELATION),
             (WEAK_ROLES, WEAK),
             (INSTITUTIONS, INSTITUTION),
+            (HOMES, HOME),
         ] {
             for word in list.split_ascii_whitespace() {
                 *words.entry(word.as_bytes()).or_insert(0) |= flag;
@@ -100,14 +102,8 @@ impl Names {
     }
 
     fn flags(&self, word: &[u8]) -> u16 {
-        let mut folded = [0; LETTERS_MAX];
-        let mut length = 0;
-        for &byte in word.iter().filter(|&&byte| byte != b'\'') {
-            let Some(slot) = folded.get_mut(length) else { return 0 };
-            *slot = byte.to_ascii_lowercase();
-            length += 1;
-        }
-        let folded = folded.get(..length).unwrap_or_default();
+        let mut buffer = [0; LETTERS_MAX];
+        let Some(folded) = fold(word, &mut buffer) else { return 0 };
         if let Some(flags) = self.words.get(folded) {
             return *flags;
         }
@@ -128,20 +124,17 @@ impl Names {
     fn words(&self, text: &[u8], out: &mut Vec<Word>) {
         out.clear();
         let mut at = 0;
-        while let Some(&byte) = text.get(at) {
-            if !is_letter(byte) {
-                // Digits and underscores glue: `a1b` and `a_b` are no words.
-                at += 1;
-                continue;
+        let letters =
+            |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|&&byte| is_letter(byte)).count();
+        while let Some(next) = text.get(at..).and_then(|rest| rest.iter().position(|&byte| is_letter(byte))) {
+            let start = at + next;
+            at = start + letters(start);
+            while let Some(b'\'' | b'-') = text.get(at)
+                && let more @ 1.. = letters(at + 1)
+            {
+                at += 1 + more;
             }
-            let start = at;
-            while let Some(&byte) = text.get(at) {
-                let inner = matches!(byte, b'\'' | b'-') && text.get(at + 1).copied().is_some_and(is_letter);
-                if !(is_letter(byte) || inner) {
-                    break;
-                }
-                at += 1;
-            }
+            // Digits and underscores glue: `a1b` and `a_b` are no words.
             let glued =
                 |byte: Option<&u8>| byte.is_some_and(|&byte| byte.is_ascii_digit() || matches!(byte, b'_' | b'@'));
             let before = start.checked_sub(1).and_then(|before| text.get(before));
@@ -183,9 +176,16 @@ impl Names {
                 None => index += 1,
             }
         }
-        for index in 0..words.len() {
+        // How many of the hits start before the word: both are in order.
+        let mut before = 0;
+        for (index, word) in words.iter().enumerate() {
+            while before < known && hits.get(before).is_some_and(|hit| hit.start < word.start) {
+                before += 1;
+            }
             pass.city(index, known, hits);
-            pass.behind_street(index, known, hits);
+            if let Some(last) = before.checked_sub(1).and_then(|last| hits.get(last).copied()) {
+                pass.behind_street(index, last, hits);
+            }
         }
         settle(hits);
         pass.again(hits);
@@ -217,6 +217,9 @@ impl<'a> Pass<'a> {
     /// A name that the word at `index` begins or announces: first and last word, and how sure.
     fn at(self, index: usize) -> Option<(usize, usize, u8)> {
         let word = self.word(index)?;
+        if word.case == Case::Lower && !word.is(ROLE) && !word.is(PARTICLE) {
+            return None;
+        }
         if word.is(TITLE)
             && word.case != Case::Lower
             && matches!(self.gap(index), b" " | b". " | b".")
@@ -422,12 +425,15 @@ impl<'a> Pass<'a> {
     fn city(self, index: usize, known: usize, hits: &mut Vec<Hit>) {
         let Some(state) = self.word(index) else { return };
         let code = self.bytes(state);
-        let long = STATE_NAMES.iter().any(|name| name.as_bytes() == code);
-        let zip = self.is_state_of_zip(state);
-        if !is_state(code) && !long
-            || index == 0
-            || !(self.gap(index - 1) == b", " || zip && self.gap(index - 1) == b" ")
-        {
+        let before = index.checked_sub(1).map_or(b"".as_slice(), |before| self.gap(before));
+        let is_long = || state.case == Case::Capital && STATE_NAMES.iter().any(|name| name.as_bytes() == code);
+        let long = before == b", " && is_long();
+        let behind_city = match before {
+            b", " => long || is_state(code),
+            b" " => self.is_state_of_zip(state),
+            _ => false,
+        };
+        if !behind_city {
             return self.home(index, hits);
         }
         let rest = self.text.get(state.end..).unwrap_or_default();
@@ -474,11 +480,11 @@ impl<'a> Pass<'a> {
     }
 
     /// `12 Park Rd, Springfield (Hampden County)`: a city stands behind a street.
-    fn behind_street(self, index: usize, known: usize, hits: &mut Vec<Hit>) {
+    fn behind_street(self, index: usize, last: Hit, hits: &mut Vec<Hit>) {
         let Some(word) = self.word(index) else { return };
-        let street =
-            last_before(hits, known, word.start).filter(|hit| hit.kind == Kind::Street && hit.end + 4 > word.start);
-        let Some(street) = street else { return };
+        let Some(street) = Some(last).filter(|hit| hit.kind == Kind::Street && hit.end + 4 > word.start) else {
+            return;
+        };
         let between = self.text.get(street.end..word.start).unwrap_or_default();
         if !between.iter().all(|byte| b", \n".contains(byte)) || !between.contains(&b',') && !between.contains(&b'\n') {
             return;
@@ -508,21 +514,7 @@ impl<'a> Pass<'a> {
     /// `lives in Tampa`, `resident of Worcester`
     fn home(self, index: usize, hits: &mut Vec<Hit>) {
         let Some(verb) = self.word(index) else { return };
-        let verbs = [
-            "lives",
-            "living",
-            "lived",
-            "resides",
-            "residing",
-            "resident",
-            "born",
-            "raised",
-            "moved",
-            "relocated",
-            "native",
-        ];
-        if !verbs.iter().any(|known| self.bytes(verb).eq_ignore_ascii_case(known.as_bytes())) || self.gap(index) != b" "
-        {
+        if !verb.is(HOME) || self.bytes(verb).contains(&b'\'') || self.gap(index) != b" " {
             return;
         }
         let Some(preposition) = self.word(index + 1) else { return };
@@ -552,7 +544,8 @@ impl<'a> Pass<'a> {
 
     /// What was a name or a city once in a text is one wherever it stands.
     fn again(self, hits: &mut Vec<Hit>) {
-        let mut found: HashMap<Folded, (Kind, u8), BuildHasherDefault<Fnv>> = HashMap::default();
+        let mut found: HashMap<Folded, (Kind, u8)> = HashMap::default();
+        let mut looks = Looks::default();
         let mut index = 0;
         for hit in hits.iter().filter(|hit| matches!(hit.kind, Kind::Name | Kind::City) && hit.score > SHAPED) {
             // Hits are in order, and so are words.
@@ -564,12 +557,14 @@ impl<'a> Pass<'a> {
                 // A city repeats as a whole: its first word leads to how many follow.
                 if let Some(first) = self.word(index).filter(|_| hit.score >= 90) {
                     let count = u8::try_from(count).unwrap_or(u8::MAX);
+                    looks.keep(self.bytes(first));
                     found.entry(Folded::of(self.bytes(first))).or_insert((Kind::City, count));
                 }
                 continue;
             }
             for part in self.words.iter().skip(index).take(count) {
                 if !part.is(WORD | STOP | PARTICLE) && part.end - part.start >= 3 {
+                    looks.keep(self.bytes(*part));
                     found.insert(Folded::of(self.bytes(*part)), (Kind::Name, 1));
                 }
             }
@@ -577,7 +572,10 @@ impl<'a> Pass<'a> {
         if found.is_empty() {
             return;
         }
-        for (index, word) in self.words.iter().enumerate().filter(|(_, word)| word.case != Case::Lower) {
+        for (index, word) in self.words.iter().enumerate() {
+            if word.case == Case::Lower || !looks.hold(self.bytes(*word)) {
+                continue;
+            }
             let Some(&(kind, count)) = found.get(&Folded::of(self.bytes(*word))) else { continue };
             let last = (index + usize::from(count).max(1) - 1).min(self.words.len() - 1);
             if !self.is_institution(last) {
@@ -601,6 +599,22 @@ fn last_before(hits: &[Hit], known: usize, place: usize) -> Option<Hit> {
     known.get(index).copied()
 }
 
+/// A word in lower case and without apostrophes; none if it is too long.
+fn fold<'a>(word: &[u8], buffer: &'a mut [u8; LETTERS_MAX]) -> Option<&'a [u8]> {
+    if !word.contains(&b'\'') {
+        let folded = buffer.get_mut(..word.len())?;
+        folded.copy_from_slice(word);
+        folded.make_ascii_lowercase();
+        return Some(folded);
+    }
+    let mut length = 0;
+    for &byte in word.iter().filter(|&&byte| byte != b'\'') {
+        *buffer.get_mut(length)? = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    buffer.get(..length)
+}
+
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == super::shadow::LETTER
 }
@@ -617,6 +631,30 @@ fn case_of(word: &[u8]) -> Case {
     if letters.all(u8::is_ascii_uppercase) { Case::Upper } else { Case::Capital }
 }
 
+/// The lengths and first letters of some words: most others differ in these already, and need not be looked up.
+#[derive(Default)]
+struct Looks([u32; LETTERS_MAX + 1]);
+
+impl Looks {
+    fn of(word: &[u8]) -> (usize, u32) {
+        let word = word.strip_suffix(b"'s").unwrap_or(word);
+        // Five bits tell letters of either case apart.
+        (word.len().min(LETTERS_MAX), 1 << (word.first().unwrap_or(&0) & 0x1f))
+    }
+
+    fn keep(&mut self, word: &[u8]) {
+        let (length, first) = Self::of(word);
+        if let Some(firsts) = self.0.get_mut(length) {
+            *firsts |= first;
+        }
+    }
+
+    fn hold(&self, word: &[u8]) -> bool {
+        let (length, first) = Self::of(word);
+        self.0.get(length).is_some_and(|firsts| firsts & first != 0)
+    }
+}
+
 /// A word in lower case, cut at the length of the longest name.
 #[derive(PartialEq, Eq, Hash)]
 struct Folded([u8; LETTERS_MAX]);
@@ -627,21 +665,5 @@ impl Folded {
         let word = word.strip_suffix(b"'s").unwrap_or(word);
         folded.iter_mut().zip(word).for_each(|(to, from)| *to = from.to_ascii_lowercase());
         Self(folded)
-    }
-}
-
-/// FNV-1a: short keys that nobody chooses against us, as the table is fixed.
-#[derive(Default)]
-pub(super) struct Fnv(u64);
-
-impl Hasher for Fnv {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
     }
 }

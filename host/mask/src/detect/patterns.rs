@@ -647,7 +647,8 @@ fn county(seen: Seen<'_>) -> Option<Range<usize>> {
 /// Whether it is the postal abbreviation of a state or territory.
 pub(super) fn is_state(code: &[u8]) -> bool {
     const STATES: &[u8] = b"AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY DC PR VI GU AS MP AA AE AP";
-    code.len() == 2 && STATES.split(|&byte| byte == b' ').any(|state| state == code)
+    let [first, second] = code else { return false };
+    STATES.chunks(3).any(|state| state.starts_with(&[*first, *second]))
 }
 
 /// Months are known here too, so that the date of a shape and of a column agree.

@@ -1,12 +1,27 @@
 //! A copy of a text for matching only: what hides an identifier from a pattern and not from a reader (zero-width
 //! characters, full-width digits, other dashes, escapes) is undone. Hits are mapped back to the original bytes.
 
-/// The copy, and where each of its bytes comes from.
+/// The copy, and where it differs from the original.
 #[derive(Debug, Default)]
 pub(super) struct Shadow {
     pub(super) text: Vec<u8>,
-    spans: Vec<(usize, usize)>,
+    folds: Vec<Folded>,
 }
+
+/// A stretch of the original that one byte of the copy stands for, or none.
+#[derive(Debug, Clone, Copy)]
+struct Folded {
+    /// Where in the copy.
+    at: usize,
+    /// How many bytes of it: 0 or 1.
+    length: usize,
+    /// Where in the original.
+    start: usize,
+    end: usize,
+}
+
+/// Bytes that are looked at together.
+const STRETCH: usize = 64;
 
 /// Stands for a letter that has no ASCII counterpart.
 pub(super) const LETTER: u8 = 0x80;
@@ -14,31 +29,68 @@ pub(super) const LETTER: u8 = 0x80;
 impl Shadow {
     /// Builds the copy. False if it would be the text itself, as it mostly is.
     pub(super) fn cast(&mut self, original: &[u8]) -> bool {
-        if !original.iter().any(|&byte| byte >= 0x80 || matches!(byte, b'%' | b'&' | b'\\')) {
+        if plain(original) == original.len() {
             return false;
         }
         self.text.clear();
-        self.spans.clear();
+        self.folds.clear();
         let mut at = 0;
-        let mut changed = false;
         while let Some(rest) = original.get(at..).filter(|rest| !rest.is_empty()) {
+            let (plain, rest) = rest.split_at_checked(plain(rest)).unwrap_or_default();
+            self.text.extend_from_slice(plain);
+            at += plain.len();
+            let Some(&first) = rest.first() else { break };
             let (fold, length) = step(rest);
-            changed |= length != 1 || !matches!(fold, Fold::To(byte) if Some(&byte) == rest.first());
-            if let Fold::To(byte) = fold {
-                self.text.push(byte);
-                self.spans.push((at, at + length));
+            let (start, end) = (at, at + length);
+            match fold {
+                Fold::To(byte) if length == 1 && byte == first => self.text.push(byte),
+                Fold::To(byte) => {
+                    self.folds.push(Folded { at: self.text.len(), length: 1, start, end });
+                    self.text.push(byte);
+                }
+                Fold::Drop => self.folds.push(Folded { at: self.text.len(), length: 0, start, end }),
             }
-            at += length;
+            at = end;
         }
-        changed
+        !self.folds.is_empty()
     }
 
     /// The bytes of the original that a stretch of the copy stands for.
     pub(super) fn original(&self, start: usize, end: usize) -> Option<(usize, usize)> {
-        let first = self.spans.get(start)?.0;
-        let last = self.spans.get(end.checked_sub(1)?)?.1;
+        let first = self.span(start)?.0;
+        let last = self.span(end.checked_sub(1)?)?.1;
         (first < last).then_some((first, last))
     }
+
+    /// The same of one byte.
+    fn span(&self, at: usize) -> Option<(usize, usize)> {
+        if at >= self.text.len() {
+            return None;
+        }
+        let before = self.folds.partition_point(|fold| fold.at <= at);
+        match before.checked_sub(1).and_then(|last| self.folds.get(last)) {
+            None => Some((at, at + 1)),
+            Some(fold) if fold.at + fold.length > at => Some((fold.start, fold.end)),
+            Some(fold) => {
+                let start = fold.end + (at - fold.at - fold.length);
+                Some((start, start + 1))
+            }
+        }
+    }
+}
+
+/// How many bytes are what they look like, up to the first that may not be.
+fn plain(text: &[u8]) -> usize {
+    // Without an early end within a stretch, so that it is compared many bytes at a time.
+    let hides = |stretch: &&[u8]| stretch.iter().fold(false, |found, &byte| found | may_hide(byte));
+    let whole = text.chunks(STRETCH).take_while(|stretch| !hides(stretch)).map(<[u8]>::len).sum();
+    let rest = text.get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|&byte| may_hide(byte)).unwrap_or(rest.len())
+}
+
+/// Whether something else may stand here than meets the eye.
+const fn may_hide(byte: u8) -> bool {
+    (byte >= 0x80) | (byte == b'%') | (byte == b'&') | (byte == b'\\')
 }
 
 enum Fold {

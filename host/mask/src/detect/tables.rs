@@ -1,5 +1,7 @@
 //! Tables in text: a header row names the columns of the rows below it.
 
+use memchr::memchr2;
+
 use super::Hit;
 use super::Known;
 use super::fields;
@@ -13,7 +15,7 @@ pub(super) fn scan(text: &[u8], known: Known<'_>, hits: &mut Vec<Hit>) {
     let mut at = 0;
     while at < text.len() {
         let rest = text.get(at..).unwrap_or_default();
-        let length = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(rest.len());
+        let length = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
         let line = rest.get(..length).unwrap_or_default();
         if !is_ruler(line) {
             match &header {
@@ -40,6 +42,10 @@ struct Header {
 
 impl Header {
     fn of(line: &[u8], known: Known<'_>) -> Option<Self> {
+        // Most lines are sentences, and show it early.
+        if !line.iter().all(|&byte| is_of_cell(byte) || matches!(byte, b'|' | b',' | b';' | b'"' | b'\t' | b'\x0c')) {
+            return None;
+        }
         let delimiter = [b'|', b'\t', b',', b';']
             .into_iter()
             .map(|delimiter| (line.iter().filter(|&&byte| byte == delimiter).count(), delimiter))
@@ -50,7 +56,7 @@ impl Header {
         let mut count = 0;
         for (start, end) in cells(line, delimiter) {
             let cell = line.get(start..end)?;
-            let named = cell.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_ .#/()-".contains(byte));
+            let named = cell.iter().copied().all(is_of_cell);
             if !named || cell.len() > 40 || cell.iter().filter(|byte| byte.is_ascii_digit()).count() > 2 {
                 return None;
             }
@@ -73,6 +79,11 @@ impl Header {
             }
         }
     }
+}
+
+/// Whether it may be part of the name of a column.
+const fn is_of_cell(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b' ' | b'.' | b'#' | b'/' | b'(' | b')' | b'-')
 }
 
 /// The cells of a line without quotes and spaces around them.

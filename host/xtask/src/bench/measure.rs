@@ -101,7 +101,7 @@ fn first_number(text: &str) -> Option<f64> {
 }
 
 /// Time on a processor, by the scheduler's own account, of all threads that the process has.
-fn cpu_nanos(pid: u32) -> Result<u64> {
+pub(super) fn cpu_nanos(pid: u32) -> Result<u64> {
     let dir = format!("/proc/{pid}/task");
     let mut nanos = 0;
     for thread in fs::read_dir(&dir).with_context(|| format!("the proxy is gone: list {dir}"))? {

@@ -38,6 +38,9 @@ pub(super) const INSTITUTIONS: &str = "hospital clinic center centre university 
     dementia contracture esophagus ulcer monitor virus spots triad law curve formula equation stage grade model study \
     protocol trial stockings position sling traction boot splint brace collar needle forceps";
 
+/// Words that a place follows, behind a preposition.
+pub(super) const HOMES: &str = "lives living lived resides residing resident born raised moved relocated native";
+
 pub(super) const STATE_NAMES: &[&str] = &[
     "Alabama",
     "Alaska",
