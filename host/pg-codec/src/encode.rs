@@ -21,7 +21,7 @@ pub use frontend::{
     bind, cancel_request, close, copy_done, copy_fail, describe, execute, flush, parse, password, query, sasl_initial,
     sasl_response, ssl_request, startup, sync, terminate,
 };
-pub use row::RowWriter;
+pub use row::{RowCopy, RowWriter};
 
 use crate::frame::LENGTH_MAX;
 
@@ -109,6 +109,7 @@ fn count(out: &mut BytesMut, count: usize, field: &'static str) -> Result<(), En
     Ok(())
 }
 
+#[inline]
 fn cell(out: &mut BytesMut, value: Option<&[u8]>) -> Result<(), EncodeError> {
     let Some(value) = value else {
         out.put_i32(-1);

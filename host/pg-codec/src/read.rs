@@ -17,6 +17,7 @@ impl<'a> Reader<'a> {
         self.array(field).map(u8::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self, field: &'static str) -> Result<u16, Malformed> {
         self.array(field).map(u16::from_be_bytes)
     }
@@ -29,10 +30,12 @@ impl<'a> Reader<'a> {
         self.array(field).map(u32::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn i32(&mut self, field: &'static str) -> Result<i32, Malformed> {
         self.array(field).map(i32::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], Malformed> {
         let Some((head, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(Malformed::Truncated { message: self.message, field });
@@ -41,6 +44,7 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    #[inline]
     pub(crate) fn bytes(&mut self, count: usize, field: &'static str) -> Result<&'a [u8], Malformed> {
         let Some((head, rest)) = self.rest.split_at_checked(count) else {
             return Err(Malformed::Truncated { message: self.message, field });
@@ -60,6 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `None` is the length −1, PostgreSQL's NULL; other negative lengths do not exist.
+    #[inline]
     pub(crate) fn cell(&mut self, field: &'static str) -> Result<Option<&'a [u8]>, Malformed> {
         let length = self.i32(field)?;
         match usize::try_from(length) {

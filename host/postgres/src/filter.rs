@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use grille_mask::{ColumnMask, ColumnType, Context, Crossing, Masked};
-use grille_pg_codec::backend::{DataRow, OwnedField};
-use grille_pg_codec::encode::{EncodeError, RowWriter};
-use grille_pg_codec::{Format, Malformed, frame};
+use grille_pg_codec::backend::OwnedField;
+use grille_pg_codec::encode::{EncodeError, RowCopy};
+use grille_pg_codec::{Format, Malformed};
 use grille_policy::{Batch, ResultShape, Treatment};
 
 use crate::statements::ResultFormats;
@@ -110,31 +110,28 @@ impl Filter {
         counts: &mut [u64],
         rewritten: (&[(usize, Batch)], usize),
     ) -> Result<(), BadRow> {
-        let row = DataRow::from_body(body)?;
+        let mut row = RowCopy::begin(body, out)?;
         if row.len() != self.columns.len() {
             return Err(BadRow::Columns { row: row.len(), described: self.columns.len() });
         }
-        out.reserve(body.len() + frame::HEADER_BYTES);
-        let mut treated = RowWriter::begin(out);
-        for (index, ((value, column), count)) in row.values().zip(&self.columns).zip(counts).enumerate() {
-            let value = value?;
+        for (index, (column, count)) in self.columns.iter().zip(counts).enumerate() {
+            let value = row.read()?;
             if column.is_keep() {
-                treated.value(value)?;
                 continue;
             }
             *count += u64::from(value.is_some());
             if let Some((_, batch)) = rewritten.0.iter().find(|(column, _)| *column == index) {
                 let value = transform::value(batch, rewritten.1)?;
-                treated.value(value.and_then(|value| column.crosses_back(value, scratch)))?;
+                row.replace(value.and_then(|value| column.crosses_back(value, scratch)))?;
                 continue;
             }
             scratch.clear();
             match column.mask.apply(value, scratch) {
-                Masked::Null => treated.value(None)?,
-                Masked::Value => treated.value(Some(scratch))?,
+                Masked::Null => row.replace(None)?,
+                Masked::Value => row.replace(Some(scratch))?,
             }
         }
-        Ok(treated.finish()?)
+        row.finish()
     }
 }
 
@@ -163,6 +160,8 @@ pub(crate) enum BadRow {
 mod tests {
     use grille_mask::MaskKey;
     use grille_mask::detect::Detector;
+    use grille_pg_codec::encode::RowWriter;
+    use grille_pg_codec::frame;
     use grille_policy::Masker;
 
     use super::*;

@@ -3,9 +3,9 @@ use std::iter;
 use bytes::BytesMut;
 
 use crate::{
-    Format,
+    Format, Malformed,
     backend::{Field, TransactionStatus, field},
-    encode::{self, EncodeError, RowWriter},
+    encode::{self, EncodeError, RowCopy, RowWriter},
     frontend::Target,
     startup::Version,
 };
@@ -152,4 +152,77 @@ fn a_row_that_is_given_up_takes_its_bytes_back() {
     row.value(Some(b"half")).unwrap();
     drop(row);
     assert_eq!(out, &b"before"[..]);
+}
+
+/// What replacing the values that differ from those before gives, and what writing them anew does.
+fn copied(before: &[Option<&[u8]>], after: &[Option<&[u8]>]) -> [BytesMut; 2] {
+    let written = |values: &[Option<&[u8]>]| {
+        let mut out = BytesMut::new();
+        let mut row = RowWriter::begin(&mut out);
+        values.iter().for_each(|value| row.value(*value).unwrap());
+        row.finish().unwrap();
+        out
+    };
+    let (frame, mut out) = (written(before), BytesMut::new());
+    let mut row = RowCopy::begin(&frame[5..], &mut out).unwrap();
+    assert_eq!(row.len(), before.len());
+    for (old, new) in before.iter().zip(after) {
+        assert_eq!(row.read(), Ok(*old));
+        if old != new {
+            row.replace(*new).unwrap();
+        }
+    }
+    row.finish::<Broken>().unwrap();
+    [out, written(after)]
+}
+
+#[derive(Debug)]
+#[expect(dead_code, reason = "read by whoever looks at a failed test")]
+enum Broken {
+    Malformed(Malformed),
+    Unwritable(EncodeError),
+}
+
+impl From<Malformed> for Broken {
+    fn from(error: Malformed) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl From<EncodeError> for Broken {
+    fn from(error: EncodeError) -> Self {
+        Self::Unwritable(error)
+    }
+}
+
+#[test]
+fn a_row_is_copied_with_any_of_its_values_replaced() {
+    let values: [&[Option<&[u8]>]; 3] =
+        [&[Some(b"a"), None, Some(b"ccc"), Some(b"")], &[None, Some(b"bb"), None, Some(b"longer than before")], &[]];
+    for replaced in 0..1 << 4 {
+        let pick = |index: usize| if replaced >> index & 1 == 1 { values[1][index] } else { values[0][index] };
+        let after: Vec<_> = (0..4).map(pick).collect();
+        let [copied, written] = copied(values[0], &after);
+        assert_eq!(copied, written, "{replaced:04b}");
+    }
+    let [copied, written] = copied(values[2], values[2]);
+    assert_eq!(copied, written);
+}
+
+#[test]
+fn a_copy_of_a_broken_row_takes_its_bytes_back() {
+    for (body, reads) in [
+        (&b"\0\x02\0\0\0\x01a\0\0\0\x05b"[..], 2),
+        (b"\0\x01\0\0\0\x01ab", 1),
+        (b"\0\x01\xff\xff\xff\xfe", 1),
+        (b"\0\x01", 1),
+    ] {
+        let mut out = BytesMut::from(&b"before"[..]);
+        let mut row = RowCopy::begin(body, &mut out).unwrap();
+        let read = (0..reads).try_for_each(|_| row.read().map(|_| row.replace(Some(b"x")).unwrap()));
+        let finished = read.map_err(Broken::Malformed).and_then(|()| row.finish());
+        assert!(finished.is_err(), "{body:?}");
+        assert_eq!(out, &b"before"[..]);
+    }
+    assert!(RowCopy::begin(b"\0", &mut BytesMut::new()).is_err());
 }
