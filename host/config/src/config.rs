@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grille_policy::{Digest, Mode, NameList, Protection};
+use ipnet::IpNet;
 
 use crate::Locations;
 
@@ -64,6 +65,8 @@ pub struct Listener {
     pub target: Option<Arc<str>>,
     pub max_connections: u32,
     pub max_unauthenticated: u32,
+    /// Who may say by the PROXY protocol whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// What a listener or a target speaks.

@@ -88,6 +88,9 @@ pub struct Listener {
     pub max_connections: Option<u32>,
     /// How many of them before they have said who they are; default 1000.
     pub max_unauthenticated: Option<u32>,
+    /// Load balancers before this listener, as addresses or networks such as "10.0.0.0/8". Each begins a connection with
+    /// the PROXY protocol, version 2, and is believed where the caller is; nobody else is.
+    pub trusted_proxies: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

@@ -89,9 +89,9 @@ fn missing_files_are_named_with_their_line() {
         .map(|problem| (problem.line, problem.key, problem.hint.unwrap_or_default()))
         .collect();
     let expected = [
-        (26, "targets.clinic.logins.dba.password.file", "did you mean `dba.passwort`?"),
-        (46, "policies.phi.plugin", ""),
-        (58, "policies.guard.plugin", ""),
+        (27, "targets.clinic.logins.dba.password.file", "did you mean `dba.passwort`?"),
+        (47, "policies.phi.plugin", ""),
+        (59, "policies.guard.plugin", ""),
     ];
     assert_eq!(found, expected.map(|(line, key, hint)| (line, key.to_owned(), hint.to_owned())));
     fs::create_dir_all(folder.path().join("var/ledger")).unwrap();

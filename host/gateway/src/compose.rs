@@ -202,6 +202,7 @@ fn open_listener(listener: &grille_config::Listener) -> anyhow::Result<(Arc<gril
     let open = grille_postgres::Listener {
         name: Arc::clone(&listener.name),
         target: listener.target.clone(),
+        trusted_proxies: listener.trusted_proxies.clone(),
         tls: tls.with_context(|| format!("{key}.tls"))?,
         auth: match &listener.auth {
             Auth::Password => grille_postgres::Auth::Password,

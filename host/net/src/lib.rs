@@ -8,10 +8,12 @@ mod client_tls;
 mod drain;
 mod listen;
 mod pem;
+mod proxy;
 mod server_tls;
 
 pub use client_tls::{ClientCertificate, ClientTls, ClientTlsMode};
 pub use drain::{Drain, DrainHandle, Phase, drain};
 pub use listen::{Admission, BindError, Connection, Limit, Listen, Listener, Permit, dial, tune};
 pub use pem::{KeySource, TlsError};
+pub use proxy::Peer;
 pub use server_tls::{ClientCerts, ServerTls, ServerTlsConfig, describe};

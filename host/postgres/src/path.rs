@@ -9,12 +9,13 @@ use grille_identity::{Denied, Verifier};
 use grille_ledger::{Ledger, Record, RecordingCaps, SessionLog, SessionOpen};
 use grille_mask::detect::Detector;
 use grille_mask::{Context, MaskKey};
-use grille_net::{Admission, Connection, ServerTls};
+use grille_net::{Admission, Connection, Peer, ServerTls};
 use grille_pg_codec::backend::TransactionStatus;
 use grille_pg_codec::encode;
 use grille_policy::{Epoch, Evaluator, Fault, Policies, SessionFacts, SessionId, Subject, Verdict};
 use grille_review::Desk;
 use grille_sql::{Catalog, ProtectedSet};
+use ipnet::IpNet;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -68,6 +69,8 @@ pub struct Listener {
     pub tls: Option<ServerTls>,
     /// How callers show their token.
     pub auth: Auth,
+    /// Who may say by the PROXY protocol whom they speak for.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// The PostgreSQL path.
@@ -115,8 +118,13 @@ impl PostgresPath {
 
     /// Serves one connection until it ends. Never panics on what it reads; a fault ends this connection alone.
     pub async fn serve(self: Arc<Self>, listener: Arc<Listener>, connection: Connection) {
-        let Connection { stream, peer, admission } = connection;
+        let Connection { mut stream, peer: socket, admission } = connection;
+        let mut peer = Peer::direct(socket);
+        let named = &mut peer;
         let login = async {
+            *named = Peer::behind(&mut stream, socket, &listener.trusted_proxies)
+                .await
+                .inspect_err(|error| tracing::warn!(listener = %listener.name, peer = %socket, "closed: {error}"))?;
             let arrival = accept(stream, listener.tls.as_ref()).await?;
             match arrival {
                 Arrival::Cancel { pid, secret, mut wire } => {
@@ -145,14 +153,14 @@ impl PostgresPath {
         let (mut hello, token, mut permit) = match timeout(LOGIN_PATIENCE, login).await {
             Ok(Ok(Some(arrived))) => arrived,
             Ok(Ok(None)) => return,
-            Ok(Err(rejected)) => return reject(rejected, &listener.name, &peer.to_string()).await,
+            Ok(Err(rejected)) => return reject(rejected, &listener.name, &peer.caller.to_string()).await,
             Err(_) => {
-                tracing::debug!(listener = %listener.name, %peer, "no login in time");
+                tracing::debug!(listener = %listener.name, peer = %peer.caller, "no login in time");
                 return;
             }
         };
-        let opened = match self.identify(&listener, &peer.to_string(), &hello, &token).await {
-            Ok(subject) => self.open(&listener, &peer.to_string(), &hello, subject).await,
+        let opened = match self.identify(&listener, peer, &hello, &token).await {
+            Ok(subject) => self.open(&listener, peer, &hello, subject).await,
             Err(answer) => {
                 refuse_token(&mut hello, &listener.auth, &self.services.verifier).await;
                 Err(answer)
@@ -167,8 +175,8 @@ impl PostgresPath {
         match welcomed {
             Ok(opened) => Session::new(Arc::clone(&self), opened, hello.wire).run().await,
             Err(answer) => {
-                tracing::info!(listener = %listener.name, %peer, sqlstate = answer.sqlstate, "no session: {}", answer.message);
-                reject(Rejected::told(answer, hello.wire), &listener.name, &peer.to_string()).await;
+                tracing::info!(listener = %listener.name, peer = %peer.caller, sqlstate = answer.sqlstate, "no session: {}", answer.message);
+                reject(Rejected::told(answer, hello.wire), &listener.name, &peer.caller.to_string()).await;
             }
         }
     }
@@ -177,7 +185,7 @@ impl PostgresPath {
     async fn identify(
         &self,
         listener: &Listener,
-        peer: &str,
+        peer: Peer,
         hello: &Hello,
         token: &str,
     ) -> Result<Arc<Subject>, Answer> {
@@ -192,7 +200,7 @@ impl PostgresPath {
     async fn open(
         self: &Arc<Self>,
         listener: &Listener,
-        peer: &str,
+        peer: Peer,
         hello: &Hello,
         subject: Arc<Subject>,
     ) -> Result<Box<Opened>, Answer> {
@@ -224,6 +232,7 @@ impl PostgresPath {
             .map_err(|answer| self.deny(listener, peer, &asked, Some(&subject), answer.clone(), &answer.message))?;
         let mut open = SessionOpen::new(&facts);
         open.decision = Some(std::borrow::Cow::Borrowed(&opened.decision));
+        open.proxy = peer.proxy.map(|proxy| proxy.to_string().into());
         open.masked = is_masked;
         let mut log = self.services.ledger.session(open).map_err(|error| {
             tracing::error!(%error, "no session can be recorded");
@@ -271,7 +280,7 @@ impl PostgresPath {
     fn deny(
         &self,
         listener: &Listener,
-        peer: &str,
+        peer: Peer,
         target: &str,
         subject: Option<&Subject>,
         answer: Answer,
@@ -279,7 +288,7 @@ impl PostgresPath {
     ) -> Answer {
         let record = Record::Denied(grille_ledger::Denied {
             listener: (&*listener.name).into(),
-            peer: peer.into(),
+            peer: peer.caller.to_string().into(),
             target: Some(target.into()),
             subject: subject.map(std::borrow::Cow::Borrowed),
             code: answer.sqlstate.into(),
@@ -339,7 +348,7 @@ impl ProtectedSets {
 
 fn facts(
     listener: &Listener,
-    peer: &str,
+    peer: Peer,
     hello: &Hello,
     subject: &Arc<Subject>,
     route: &Route,
@@ -354,7 +363,7 @@ fn facts(
         protocol: "postgres".into(),
         roles: route.roles.iter().map(|role| Arc::clone(&role.name)).collect(),
         listener: Arc::clone(&listener.name),
-        peer: peer.into(),
+        peer: peer.caller.to_string().into(),
         client: hello.parameter("application_name").unwrap_or_default().into(),
         tls: hello.tls.clone(),
     })

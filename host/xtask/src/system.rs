@@ -42,6 +42,13 @@ const PGBENCH: Need =
     Need { what: "pgbench", packages: &["postgresql-contrib"], there: || on_path("pgbench").is_some() };
 const SQLSMITH: Need = Need { what: "sqlsmith", packages: &["sqlsmith"], there: || on_path("sqlsmith").is_some() };
 
+const HAPROXY: Need = Need { what: "a load balancer", packages: &["haproxy"], there: || sbin("haproxy").is_file() };
+
+/// Where Debian puts what only administrators start, also where PATH does not name it.
+fn sbin(program: &str) -> PathBuf {
+    on_path(program).unwrap_or_else(|| Path::new("/usr/sbin").join(program))
+}
+
 /// Where Debian puts pgjdbc.
 pub(crate) const JDBC_DRIVER: &str = "/usr/share/java/postgresql.jar";
 
@@ -50,8 +57,8 @@ pub(crate) const DEMO: [&Need; 4] = [&COMPILER, &LIBCLANG, &PSQL, &SERVER];
 /// What `cargo xtask test --quick` needs.
 pub(crate) const QUICK: [&Need; 4] = DEMO;
 /// What `cargo xtask test` needs.
-pub(crate) const TEST: [&Need; 11] =
-    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH, &SQLSMITH];
+pub(crate) const TEST: [&Need; 12] =
+    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH, &SQLSMITH, &HAPROXY];
 
 /// Checks everything; installs what is missing if allowed, else names the one command that does.
 pub(crate) fn prepare(needs: &[&Need], yes: bool) -> Result<()> {

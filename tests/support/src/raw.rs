@@ -64,6 +64,11 @@ impl Raw {
         Ok(Self { stream, received: BytesMut::new() })
     }
 
+    /// Where we call from.
+    pub fn address(&self) -> Result<SocketAddr> {
+        self.stream.local_addr().context("ask for our own address")
+    }
+
     /// The bytes of startup packet and password, for whoever wants to send them in another way than [`Raw::login`].
     pub fn hello(user: &str, database: &str, token: &str) -> Result<BytesMut> {
         let mut out = BytesMut::new();

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
 
 use super::{Check, Names};
 use crate::locate::join;
@@ -32,6 +34,7 @@ impl Check<'_> {
                     check.report(&join(key, what), format!("{count} is out of range"), hint);
                 }
             }
+            let trusted_proxies = check.networks(&join(key, "trusted_proxies"), listener.trusted_proxies);
             let auth = check.auth(key, listener.auth, listener.issuer, listener.scope, names);
             Some(Listener {
                 name,
@@ -42,8 +45,21 @@ impl Check<'_> {
                 target: listener.target.map(Into::into),
                 max_connections,
                 max_unauthenticated,
+                trusted_proxies: trusted_proxies?,
             })
         })
+    }
+
+    /// Networks, or addresses that stand for themselves.
+    fn networks(&mut self, key: &str, networks: Option<Vec<String>>) -> Option<Vec<IpNet>> {
+        let read = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+        let networks = networks.unwrap_or_default();
+        let read: Vec<Option<IpNet>> = networks.iter().map(|text| read(text)).collect();
+        for (text, _) in networks.iter().zip(&read).filter(|(_, network)| network.is_none()) {
+            let hint = Some("such as \"10.0.0.7\" or \"10.0.0.0/8\"".to_owned());
+            self.report(key, format!("`{text}` is no address and no network"), hint);
+        }
+        read.into_iter().collect()
     }
 
     pub(super) fn admin(&mut self, admin: file::Admin) -> Option<Admin> {

@@ -23,6 +23,7 @@ mod names;
 mod pipeline;
 mod policies;
 mod pressure;
+mod proxied;
 mod questions;
 mod records;
 mod relay;
