@@ -329,6 +329,8 @@ pub(crate) enum Reach {
     Anything,
     /// Only what the statement reaches anyway.
     Statement,
+    /// Anything, but it says no more than yes or no: only texts of errors and notices tell what it read.
+    Texts,
 }
 
 /// Something that a masked session must not do, whatever is protected.

@@ -81,7 +81,7 @@ impl Hasher for Fnv {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Word,
     /// A name in double quotes.
     Quoted,
@@ -89,20 +89,21 @@ enum Kind {
     Symbol,
 }
 
-struct Token<'t> {
-    kind: Kind,
-    text: &'t str,
-    start: usize,
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token<'t> {
+    pub(crate) kind: Kind,
+    pub(crate) text: &'t str,
+    pub(crate) start: usize,
 }
 
-struct Tokens<'t> {
+pub(crate) struct Tokens<'t> {
     text: &'t str,
     bytes: &'t [u8],
     at: usize,
 }
 
 impl<'t> Tokens<'t> {
-    fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Self { text, bytes: text.as_bytes(), at: 0 }
     }
 

@@ -3,6 +3,8 @@
 //! Of `pg_catalog` what is immutable or stable and written in C or SQL passes values on, unless [`OPAQUE`] names it.
 //! What is volatile is opaque unless [`HARMLESS`] names it. A user's own function is expanded if it is SQL, else opaque.
 
+use crate::catalog::Function;
+
 /// The result says nothing of the argument's value.
 pub(crate) const CLEARING: &[&str] = &["count", "pg_typeof"];
 
@@ -245,6 +247,20 @@ pub(crate) const HARMLESS_OF_EXTENSIONS: &[&str] = &[
     "uuid_generate_v1mc",
     "uuid_generate_v4",
 ];
+
+/// Extensions of PostgreSQL's own distribution whose trigger functions write nothing but the time, a number or the user's
+/// name into the row.
+const HARMLESS_TRIGGERS: &[&str] = &["autoinc", "insert_username", "moddatetime"];
+
+/// Whether a trigger function reads nothing but the row that it is called with, and writes nothing else.
+pub(crate) fn is_harmless_trigger(function: &Function) -> bool {
+    let extension = function.extension.as_deref();
+    match &*function.language {
+        "internal" => &*function.schema == "pg_catalog",
+        "c" => extension.is_some_and(|own| HARMLESS_TRIGGERS.contains(&own)),
+        _ => false,
+    }
+}
 
 /// What the grammar itself calls for `extract(… from …)` and its like, whether or not the server knows it by that name.
 pub(crate) const OF_THE_GRAMMAR: &[&str] = &[

@@ -63,6 +63,6 @@ pub(crate) fn catalog() -> Catalog {
     let functions = functions.chain([user]).collect();
     let types = vec![vec![text("25"), text("pg_catalog"), text("text"), text("b"), text("0"), text("0"), text("S")]];
     let path = vec![vec![text("pg_catalog")], vec![text("public")]];
-    let parts = vec![path, relations, columns, Vec::new(), views, Vec::new(), functions, types, Vec::new()];
+    let parts = vec![path, relations, columns, Vec::new(), views, Vec::new(), functions, types, Vec::new(), Vec::new()];
     Catalog::from_rows("1", parts).expect("literal rows make a catalog")
 }

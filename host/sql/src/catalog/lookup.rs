@@ -147,7 +147,7 @@ impl Catalog {
         casts.iter().map(|&function| self.function_by_oid(function))
     }
 
-    fn function_by_oid(&self, oid: u32) -> Option<&Function> {
+    pub(crate) fn function_by_oid(&self, oid: u32) -> Option<&Function> {
         let (name, index) = self.function_oids.get(&oid)?;
         self.functions.get(name)?.get(*index)
     }
@@ -173,7 +173,7 @@ impl Catalog {
             for relation in &self.relations {
                 let is_defined_by = relation.definition.as_deref().is_some_and(mentions);
                 let is_stored = is_defined_by && relation.kind == RelationKind::Materialized;
-                if is_stored || relation.generated.iter().any(|(_, expression)| mentions(expression)) {
+                if is_stored || relation.generated.iter().any(|(_, expression)| mentions(&expression.text)) {
                     return Some(relation.full_name());
                 }
                 if is_defined_by && !names.contains(&&*relation.name) {

@@ -1,5 +1,6 @@
 //! What is in a database, as far as the meaning of SQL depends on it: one immutable snapshot.
 
+mod attached;
 mod lookup;
 mod queries;
 mod read;
@@ -7,6 +8,7 @@ mod read;
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
+pub(crate) use attached::{Attached, Attachment, Domain, Events, Trigger};
 pub(crate) use lookup::is_system_schema;
 pub use queries::{VERSION, queries};
 pub use read::CatalogError;
@@ -15,7 +17,7 @@ use crate::lineage::Flow;
 use crate::walk::ViewMeaning;
 
 /// How many parts a snapshot has.
-const PARTS_COUNT: usize = 9;
+const PARTS_COUNT: usize = 10;
 
 /// An immutable snapshot of a database's definitions. Share it by `Arc`.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub struct Catalog {
     function_oids: HashMap<u32, (Box<str>, usize)>,
     /// Types that a user-defined function converts to: type → function.
     casts: HashMap<u32, Vec<u32>>,
+    /// What values of a domain are tried by, and what they are by default.
+    domains: HashMap<u32, Domain>,
+    /// The functions that run when definitions change.
+    pub(crate) on_definitions: Vec<u32>,
 }
 
 /// A table, view, or whatever else has columns.
@@ -51,9 +57,10 @@ pub(crate) struct Relation {
     pub(crate) columns: Vec<Column>,
     pub(crate) definition: Option<Box<str>>,
     /// Columns that are computed of others: place and expression.
-    pub(crate) generated: Vec<(usize, Box<str>)>,
+    pub(crate) generated: Vec<(usize, Attachment)>,
     pub(crate) parents: Vec<u32>,
     pub(crate) children: Vec<u32>,
+    pub(crate) attached: Attached,
     /// What the definition of a view means, worked out when it is first asked for.
     pub(crate) meaning: OnceLock<Arc<ViewMeaning>>,
     /// The exact flows of a base relation are made per column and need no store; a view's stand in its meaning.
@@ -101,7 +108,7 @@ pub(crate) struct Function {
     pub(crate) argument_names: Vec<Arc<str>>,
     /// OUT, INOUT and TABLE columns: name and type.
     pub(crate) outputs: Vec<(Arc<str>, u32)>,
-    /// The whole definition of an SQL-language function.
+    /// The whole definition of an SQL-language function; the body of a trigger function in PL/pgSQL.
     pub(crate) definition: Option<Box<str>>,
     pub(crate) extension: Option<Box<str>>,
     /// The search path that it sets for itself.
@@ -122,4 +129,6 @@ pub(crate) struct Type {
     pub(crate) name: Arc<str>,
     /// The relation whose row it is, or 0.
     pub(crate) relation: u32,
+    /// What a domain is made of, or an array holds; 0 if it is neither.
+    pub(crate) inner: u32,
 }

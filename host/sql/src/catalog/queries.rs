@@ -20,6 +20,18 @@ SELECT concat_ws(':',
      FROM pg_catalog.pg_cast WHERE oid >= 16384),
   (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
      FROM pg_catalog.pg_constraint WHERE oid >= 16384),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_trigger WHERE NOT tgisinternal),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_attrdef),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_policy),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((indexrelid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_index WHERE indexrelid >= 16384),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_type WHERE oid >= 16384 AND typtype = 'd'),
+  (SELECT count(*) || '/' || coalesce(sum(hashint8((oid::bigint << 32) | xmin::text::bigint)::bigint), 0)
+     FROM pg_catalog.pg_event_trigger),
   (SELECT count(*) || '/' || coalesce(sum(hashint8((inhrelid::bigint << 32) | xmin::text::bigint)::bigint), 0)
      FROM pg_catalog.pg_inherits),
   (SELECT count(*) || '/' || coalesce(sum(hashint8((objoid::bigint << 32) | xmin::text::bigint)::bigint), 0)
@@ -40,7 +52,7 @@ pub fn queries() -> &'static [(&'static str, &'static str)] {
 }
 
 /// How many columns the rows of each part have.
-pub(super) const WIDTHS: [usize; 9] = [1, 7, 7, 3, 2, 2, 17, 7, 4];
+pub(super) const WIDTHS: [usize; 10] = [1, 7, 7, 3, 2, 2, 17, 7, 4, 5];
 
 const PARTS: &[(&str, &str)] = &[
     // View definitions name what this path makes visible without its schema.
@@ -89,7 +101,10 @@ const PARTS: &[(&str, &str)] = &[
                 p.provolatile, l.lanname, p.prorettype, p.proargtypes, p.proallargtypes, p.proargmodes,
                 p.proargnames,
                 CASE WHEN l.lanname = 'sql' AND n.nspname <> 'pg_catalog' AND p.prokind IN ('f','p')
-                     THEN pg_catalog.pg_get_functiondef(p.oid) END,
+                     THEN pg_catalog.pg_get_functiondef(p.oid)
+                     WHEN l.lanname = 'plpgsql' AND p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype
+                      AND NOT EXISTS (SELECT FROM pg_catalog.unnest(p.proconfig) AS c WHERE c NOT LIKE 'search_path=%')
+                     THEN p.prosrc END,
                 (SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
                     AND d.refclassid = 'pg_catalog.pg_extension'::regclass LIMIT 1),
@@ -99,7 +114,8 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "types",
-        "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typrelid, t.typelem, t.typcategory
+        "SELECT t.oid, n.nspname, t.typname, t.typtype, t.typrelid,
+                CASE WHEN t.typbasetype <> 0 THEN t.typbasetype ELSE t.typelem END, t.typcategory
            FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace",
     ),
     // Operators and casts that the database itself did not bring, and columns that are computed of others.
@@ -114,5 +130,45 @@ const PARTS: &[(&str, &str)] = &[
          SELECT 'generated', a.attnum::text, pg_catalog.pg_get_expr(d.adbin, d.adrelid), a.attrelid
            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
           WHERE a.attgenerated <> ''",
+    ),
+    // What the server computes by itself when rows are read or written. Of triggers only those that fire in an ordinary
+    // session.
+    (
+        "attached",
+        "SELECT 'default', d.adrelid, d.adnum, 0, pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+           FROM pg_catalog.pg_attrdef d JOIN pg_catalog.pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+          WHERE a.attgenerated = ''
+         UNION ALL
+         SELECT 'check', conrelid, 0, 0, pg_catalog.pg_get_expr(conbin, conrelid)
+           FROM pg_catalog.pg_constraint WHERE contype = 'c' AND conrelid >= 16384
+         UNION ALL
+         SELECT 'check', i.indrelid, 0, 0, e
+           FROM pg_catalog.pg_index i, pg_catalog.unnest(ARRAY[pg_catalog.pg_get_expr(i.indexprs, i.indrelid),
+                  pg_catalog.pg_get_expr(i.indpred, i.indrelid)]) AS e
+          WHERE i.indrelid >= 16384 AND e IS NOT NULL
+         UNION ALL
+         SELECT 'check', partrelid, 0, 0, pg_catalog.pg_get_expr(partexprs, partrelid)
+           FROM pg_catalog.pg_partitioned_table WHERE partexprs IS NOT NULL
+         UNION ALL
+         SELECT 'policy', p.polrelid, 0, 0, e
+           FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid AND c.relrowsecurity,
+                pg_catalog.unnest(ARRAY[pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+                  pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)]) AS e
+          WHERE e IS NOT NULL
+         UNION ALL
+         SELECT CASE WHEN tgoldtable IS NULL AND tgnewtable IS NULL THEN 'trigger' ELSE 'transition' END,
+                tgrelid, tgtype, tgfoid, CASE WHEN tgqual IS NOT NULL THEN pg_catalog.pg_get_triggerdef(oid) END
+           FROM pg_catalog.pg_trigger WHERE NOT tgisinternal AND tgenabled IN ('O', 'A')
+         UNION ALL
+         SELECT 'follower', confrelid, (confdeltype IN ('c','n','d') OR confupdtype IN ('c','n','d'))::int, conrelid, NULL
+           FROM pg_catalog.pg_constraint WHERE contype = 'f'
+         UNION ALL
+         SELECT 'domain-check', contypid, 0, 0, pg_catalog.pg_get_expr(conbin, 0)
+           FROM pg_catalog.pg_constraint WHERE contype = 'c' AND contypid >= 16384
+         UNION ALL
+         SELECT 'domain-default', oid, 0, 0, pg_catalog.pg_get_expr(typdefaultbin, 0)
+           FROM pg_catalog.pg_type WHERE oid >= 16384 AND typdefaultbin IS NOT NULL
+         UNION ALL
+         SELECT 'event', 0, 0, evtfoid, NULL FROM pg_catalog.pg_event_trigger WHERE evtenabled IN ('O', 'A')",
     ),
 ];

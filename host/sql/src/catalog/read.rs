@@ -2,7 +2,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use super::queries::WIDTHS;
-use super::{Catalog, Column, Function, FunctionKind, PARTS_COUNT, Relation, RelationKind, Type, queries};
+use super::{
+    Attached, Attachment, Catalog, Column, Events, Function, FunctionKind, PARTS_COUNT, Relation, RelationKind,
+    Trigger, Type, queries,
+};
 
 /// Why rows do not make a catalog.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +51,7 @@ impl Catalog {
                 return Err(CatalogError::Width { part, got: row.len(), want });
             }
         }
-        let [path, relations, columns, keys, views, inherits, functions, types, extras] = parts;
+        let [path, relations, columns, keys, views, inherits, functions, types, extras, attached] = parts;
         let mut names = Names::default();
         let mut catalog = Self {
             version: version.into(),
@@ -62,6 +65,8 @@ impl Catalog {
             operators: HashMap::new(),
             function_oids: HashMap::new(),
             casts: HashMap::new(),
+            domains: HashMap::new(),
+            on_definitions: Vec::new(),
         };
         catalog.read_relations(relations, &mut names)?;
         catalog.read_columns(columns, &mut names)?;
@@ -71,6 +76,7 @@ impl Catalog {
         catalog.read_functions(functions, &mut names)?;
         catalog.read_types(types, &mut names)?;
         catalog.read_extras(extras, &mut names)?;
+        catalog.read_attached(attached)?;
         Ok(catalog)
     }
 
@@ -100,6 +106,7 @@ impl Catalog {
                 generated: Vec::new(),
                 parents: Vec::new(),
                 children: Vec::new(),
+                attached: Attached::default(),
                 meaning: OnceLock::new(),
                 whole: OnceLock::new(),
             };
@@ -194,6 +201,7 @@ impl Catalog {
                 schema: names.share(read.text(1)?),
                 name: names.share(read.text(2)?),
                 relation: read.number(4)?,
+                inner: read.number(5)?,
             };
             let oid = read.number(0)?;
             self.type_names.entry(Arc::clone(&kind.name)).or_default().push(oid);
@@ -214,13 +222,50 @@ impl Catalog {
                 "cast" => self.casts.entry(read.number(2)?).or_default().push(function),
                 "generated" => {
                     let attnum: i16 = read.number(1)?;
-                    let expression = read.text(2)?.into();
+                    let expression = Attachment::new(read.text(2)?);
                     if let Some(relation) = self.relation_mut(function) {
                         let place = relation.columns.iter().position(|column| column.attnum == attnum);
                         relation.generated.extend(place.map(|place| (place, expression)));
                     }
                 }
                 _ => return Err(read.bad(0, "`operator`, `cast` or `generated`")),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_attached(&mut self, rows: Vec<Row>) -> Result<(), CatalogError> {
+        for row in rows {
+            let read = Reader { part: "attached", row: &row };
+            let (oid, number, other): (u32, i16, u32) = (read.number(1)?, read.number(2)?, read.number(3)?);
+            let text = || read.text(4).map(Attachment::new);
+            match read.text(0)? {
+                "event" => self.on_definitions.push(other),
+                "domain-check" => self.domains.entry(oid).or_default().checks.push(text()?),
+                "domain-default" => self.domains.entry(oid).or_default().default = Some(text()?),
+                kind => {
+                    let follower = self.by_oid.get(&other).copied();
+                    let Some(relation) = self.relation_mut(oid) else { continue };
+                    match kind {
+                        "default" => {
+                            let place = relation.columns.iter().position(|column| column.attnum == number);
+                            let expression = text()?;
+                            relation.attached.defaults.extend(place.map(|place| (place, expression)));
+                        }
+                        "check" => relation.attached.checks.push(text()?),
+                        "policy" => relation.attached.policies.push(text()?),
+                        "trigger" | "transition" => relation.attached.triggers.push(Trigger {
+                            events: Events::of_trigger(number),
+                            function: other,
+                            definition: Attachment::new(read.optional(4).unwrap_or_default()),
+                            sees_tables: kind == "transition",
+                        }),
+                        "follower" => {
+                            relation.attached.followers.extend(follower.map(|follower| (follower, number != 0)));
+                        }
+                        _ => return Err(read.bad(0, "something that is attached to a relation or a domain")),
+                    }
+                }
             }
         }
         Ok(())

@@ -132,6 +132,8 @@ impl Guard<'_> {
             || (detail.reaches_all && self.set.has_data());
         out.touches_protected |= touches;
 
+        let tells = |construct: &Arc<Construct>| construct.reach == Reach::Texts && !self.is_discharged(construct);
+        out.touches_protected |= detail.constructs.iter().any(tells);
         self.opaque(&detail.constructs, out)?;
         self.copy(statement)?;
         self.assigned(&detail.assigned)?;
@@ -223,7 +225,7 @@ impl Guard<'_> {
                     treatment = match construct.reach {
                         Reach::Anything => join(&treatment, &Treatment::Mask(Masker::Scan)),
                         Reach::Statement if touches => REDACT,
-                        Reach::Statement => treatment,
+                        Reach::Statement | Reach::Texts => treatment,
                     };
                 }
                 treatment
@@ -233,7 +235,7 @@ impl Guard<'_> {
 
     fn is_discharged(&self, construct: &Construct) -> bool {
         construct.function.as_ref().is_some_and(|name| self.protection.functions.contains(name))
-            || (construct.reach == Reach::Anything && !self.set.has_data())
+            || (construct.reach != Reach::Statement && !self.set.has_data())
     }
 
     fn opaque(&self, constructs: &[Arc<Construct>], out: &mut Guarded) -> Result<(), Refusal> {

@@ -178,7 +178,7 @@ impl ProtectedSet {
         let Ok(relation_id) = u32::try_from(id) else { return false };
         let mut changed = false;
         for (place, expression) in &relation.generated {
-            let flow = catalog.generated_flow(relation_id, expression);
+            let flow = catalog.generated_flow(relation_id, &expression.text);
             if let Some(treatment) = self.of_flow(catalog, flow.as_ref()) {
                 changed |= self.add(&relation.column_name(&relation.columns[*place].name), &treatment);
             }

@@ -40,6 +40,7 @@ impl Walker<'_> {
     pub(super) fn relation_columns(&mut self, id: u32) -> crate::limits::Walk<Columns> {
         let relation = self.catalog.relation(id);
         self.found.reached.push(id);
+        self.row_policies(id)?;
         // The view of statement texts is protected as the system's own views are: by its columns.
         let is_statistics = relation.extension.as_deref() == Some("pg_stat_statements");
         let is_followed = relation.kind == RelationKind::View && !relation.is_system() && !is_statistics;

@@ -146,6 +146,12 @@ impl<'a> Walker<'a> {
         match node {
             Node::ColumnDef(column) => {
                 self.kept(column.raw_default(), "the default of a column")?;
+                let catalog = self.catalog;
+                let of_type = column.type_name().and_then(|name| self.type_of(name));
+                if let Some(default) = of_type.and_then(|oid| catalog.type_default(oid)) {
+                    let flow = self.value_of(default)?;
+                    self.sink("the default of a column", &Flow::constant(), &flow);
+                }
                 for constraint in column.constraints() {
                     self.table_element(constraint)?;
                 }

@@ -10,7 +10,7 @@ use pg_raw_parse::{Node, raw};
 use super::names::{qualified, strings};
 use super::{Columns, Walker};
 use crate::analysis::Reach;
-use crate::catalog::is_system_schema;
+use crate::catalog::{Events, is_system_schema};
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 
@@ -18,6 +18,7 @@ impl<'a> Walker<'a> {
     /// Walks a statement that is no query, and gives its command.
     pub(super) fn definition(&mut self, node: Node<'a>) -> Walk<&'static str> {
         self.effect(Effect::Ddl);
+        self.on_definitions();
         match node {
             Node::ViewStmt(view) => self.view(view),
             Node::CreateStmt(create) => self.create_table(create),
@@ -40,7 +41,7 @@ impl<'a> Walker<'a> {
                 }
                 Ok("CREATE INDEX")
             }
-            Node::TruncateStmt(truncate) => Ok(self.truncate(truncate.relations())),
+            Node::TruncateStmt(truncate) => self.truncate(truncate.relations()),
             Node::CreateTrigStmt(trigger) => {
                 if let Some(range) = trigger.relation() {
                     self.changed(range)?;
@@ -280,7 +281,11 @@ impl<'a> Walker<'a> {
     fn changed(&mut self, range: &'a RangeVar) -> Walk<Columns> {
         self.touch(Some(range));
         match self.relation_id(range) {
-            Some(id) => self.relation_columns(id),
+            Some(id) => {
+                // Rows that are there may be computed anew.
+                self.checks(id)?;
+                self.relation_columns(id)
+            }
             None => Ok(Columns::List(std::sync::Arc::from([]))),
         }
     }
@@ -577,18 +582,21 @@ impl<'a> Walker<'a> {
         self.named(relation, Access::Write);
     }
 
-    fn truncate(&mut self, relations: &'a NodeList) -> &'static str {
+    fn truncate(&mut self, relations: &'a NodeList) -> Walk<&'static str> {
         // Rows go, the definition stays.
         self.found.effects.retain(|effect| *effect != Effect::Ddl);
         self.effect(Effect::Write);
         for node in relations {
             if let Node::RangeVar(range) = node {
                 self.touch(Some(range));
+                if let Some(id) = self.relation_id(range) {
+                    self.attached(id, Events::TRUNCATE)?;
+                }
                 let relation = self.relation_name(range);
                 self.found.writes.push(Write { kind: "TRUNCATE".into(), relation, filter: Filter::Absent });
             }
         }
-        "TRUNCATE"
+        Ok("TRUNCATE")
     }
 
     fn grant(&mut self, grant: &'a GrantStmt) -> &'static str {

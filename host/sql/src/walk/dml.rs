@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use grille_policy::{Access, Effect, Filter, Usage, Write};
 use pg_raw_parse::nodes::{
-    DeleteStmt, InsertStmt, MergeStmt, OnConflictClause, RangeVar, ResTarget, ReturningClause, UpdateStmt,
+    DeleteStmt, InsertStmt, MergeStmt, OnConflictClause, RangeVar, ResTarget, ReturningClause, SelectStmt, UpdateStmt,
 };
 use pg_raw_parse::{Node, raw};
 
 use super::expr::is_star;
 use super::from::{alias_of, range_text};
 use super::{Columns, Item, Walker};
-use crate::analysis::{Absent, Reach};
+use crate::analysis::Absent;
+use crate::catalog::Events;
 use crate::limits::Walk;
 use crate::lineage::{ColumnId, Flow, Named};
 
 impl<'a> Walker<'a> {
     /// The relation that is written, as the item that its columns are named by.
-    pub(super) fn target(&mut self, range: &'a RangeVar) -> Walk<Item<'a>> {
+    pub(super) fn target(&mut self, range: &'a RangeVar, events: Events) -> Walk<Item<'a>> {
         let (alias, _) = alias_of(range.alias());
         let relation = self.relation_id(range);
         let created = if relation.is_none() { self.created(range) } else { None };
@@ -25,9 +26,7 @@ impl<'a> Walker<'a> {
         self.named(name.clone(), Access::Write);
         let columns = match relation {
             Some(id) => {
-                if self.catalog.relation(id).has_rules {
-                    self.construct(format!("the rules of {name}"), None, Reach::Anything);
-                }
+                self.attached(id, events)?;
                 self.relation_columns(id)?
             }
             None if created.is_some() => created.map_or_else(no_columns, |(_, columns)| columns),
@@ -65,9 +64,11 @@ impl<'a> Walker<'a> {
                 }
                 node => Some(walker.query(node, None)?),
             };
-            let target = walker.target(range)?;
+            let updates = insert.on_conflict_clause().is_some_and(updates);
+            let events = if updates { Events::INSERT.and(Events::UPDATE) } else { Events::INSERT };
+            let target = walker.target(range, events)?;
             walker.wrote("INSERT", range, Filter::Absent);
-            let excluded = walker.inserted(insert, range, &target, source.as_ref());
+            let excluded = walker.inserted(insert, range, &target, source.as_ref())?;
             if let Some(conflict) = insert.on_conflict_clause() {
                 let excluded = Item { shows_columns: false, ..Item::list(Some("excluded"), excluded) };
                 walker.on_conflict(conflict, range, &target, excluded)?;
@@ -84,7 +85,7 @@ impl<'a> Walker<'a> {
         range: &RangeVar,
         target: &Item<'a>,
         source: Option<&Columns>,
-    ) -> Vec<Named> {
+    ) -> Walk<Vec<Named>> {
         let listed: Vec<Arc<str>> = insert
             .cols()
             .iter()
@@ -93,11 +94,12 @@ impl<'a> Walker<'a> {
         let all = self.all_columns(&target.columns);
         let all: Vec<Arc<str>> = all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect();
         let names = if listed.is_empty() { all.clone() } else { listed };
-        let Some(source) = source else { return Vec::new() };
+        let Some(source) = source else { return self.unset(target, |_| false) };
         let Some(values) = self.all_columns(source) else {
             let row = self.whole_row(source);
             self.sink(format!("table {}", self.relation_name(range)), &Flow::constant(), &row);
-            return names.into_iter().map(|name| Named { name, flow: row.clone() }).collect();
+            self.unset(target, |_| false)?;
+            return Ok(names.into_iter().map(|name| Named { name, flow: row.clone() }).collect());
         };
         let mut received = Vec::new();
         for (name, value) in names.iter().zip(values.iter()) {
@@ -105,6 +107,18 @@ impl<'a> Walker<'a> {
             received.push(Named { name: Arc::clone(name), flow: value.flow.clone() });
         }
         // The other columns receive their defaults.
+        let has_words = matches!(insert.select_stmt(), Node::SelectStmt(select) if asks_for_defaults(select));
+        let filled = self.unset(target, |name| !has_words && received.iter().any(|column| *column.name == *name))?;
+        for column in &mut received {
+            if let Some(default) = filled.iter().find(|default| default.name == column.name) {
+                column.flow = column.flow.either(&default.flow);
+            }
+        }
+        for default in filled {
+            if !received.iter().any(|column| column.name == default.name) {
+                received.push(default);
+            }
+        }
         for name in all {
             if !received.iter().any(|column| column.name == name) {
                 received.push(Named { name, flow: Flow::constant() });
@@ -114,7 +128,12 @@ impl<'a> Walker<'a> {
         for value in values.iter().skip(names.len()) {
             self.sink(format!("table {}", self.relation_name(range)), &Flow::constant(), &value.flow);
         }
-        received
+        Ok(received)
+    }
+
+    /// The columns of a new row that are not given a value.
+    pub(super) fn unset(&mut self, target: &Item<'a>, is_given: impl Fn(&str) -> bool) -> Walk<Vec<Named>> {
+        target.relation.map_or_else(|| Ok(Vec::new()), |id| self.filled(id, is_given))
     }
 
     fn flows_into(&mut self, range: &RangeVar, target: &Item<'a>, column: &str, value: &Flow) -> Flow {
@@ -154,7 +173,7 @@ impl<'a> Walker<'a> {
                     walker.expression(infer.where_clause())
                 })?;
             }
-            if conflict.action == raw::OnConflictAction::ONCONFLICT_UPDATE {
+            if updates(conflict) {
                 walker.assignments(conflict.target_list().iter(), range, target)?;
                 walker.condition(conflict.where_clause(), Usage::Filtered)?;
             }
@@ -166,7 +185,7 @@ impl<'a> Walker<'a> {
         self.kind("UPDATE");
         let Some(range) = update.relation() else { return Ok(no_columns()) };
         self.framed(update.with_clause(), |walker| {
-            let target = walker.target(range)?;
+            let target = walker.target(range, Events::UPDATE)?;
             walker.show(vec![target.clone()]);
             walker.range_list(update.from_clause())?;
             walker.assignments(update.target_list().iter(), range, &target)?;
@@ -180,7 +199,7 @@ impl<'a> Walker<'a> {
         self.kind("DELETE");
         let Some(range) = delete.relation() else { return Ok(no_columns()) };
         self.framed(delete.with_clause(), |walker| {
-            let target = walker.target(range)?;
+            let target = walker.target(range, Events::DELETE)?;
             walker.show(vec![target.clone()]);
             walker.range_list(delete.using_clause())?;
             let filter = walker.filter(delete.where_clause(), &target)?;
@@ -193,7 +212,7 @@ impl<'a> Walker<'a> {
         self.kind("MERGE");
         let Some(range) = merge.relation() else { return Ok(no_columns()) };
         self.framed(merge.with_clause(), |walker| {
-            let target = walker.target(range)?;
+            let target = walker.target(range, merged(merge))?;
             let source = walker.range_item(merge.source_relation())?;
             // `*` in RETURNING shows the source first.
             walker.show(source);
@@ -240,6 +259,8 @@ impl<'a> Walker<'a> {
             let all = self.all_columns(&target.columns);
             names = all.iter().flat_map(|all| all.iter().map(|column| Arc::clone(&column.name))).collect();
         }
+        let has_words = clause.values().iter().any(|value| matches!(value, Node::SetToDefault(_)));
+        self.unset(target, |name| !has_words && names.iter().any(|given| **given == *name))?;
         let mut flows = Vec::new();
         for value in clause.values() {
             flows.push(self.in_clause(None, |walker| walker.expression_or_row(value))?);
@@ -276,6 +297,9 @@ impl<'a> Walker<'a> {
                 }
             }
             let value = self.in_clause(None, |walker| walker.assigned_value(assignment.val()))?;
+            if is_default(assignment.val()) {
+                self.unset(target, |other| other != name)?;
+            }
             let stored = self.flows_into(range, target, name, &value);
             self.found.assigned.extend_from_slice(stored.origins.as_slice());
         }
@@ -321,12 +345,47 @@ impl<'a> Walker<'a> {
     }
 }
 
+/// What the actions of a MERGE do.
+fn merged(merge: &MergeStmt) -> Events {
+    merge.merge_when_clauses().iter().fold(Events::NONE, |events, clause| {
+        events.and(match clause.command_type {
+            raw::CmdType::CMD_INSERT => Events::INSERT,
+            raw::CmdType::CMD_UPDATE => Events::UPDATE,
+            raw::CmdType::CMD_DELETE => Events::DELETE,
+            _ => Events::NONE,
+        })
+    })
+}
+
+fn updates(conflict: &OnConflictClause) -> bool {
+    conflict.action == raw::OnConflictAction::ONCONFLICT_UPDATE
+}
+
+/// Whether the word DEFAULT is among the values.
+fn asks_for_defaults(select: &SelectStmt) -> bool {
+    let has_word =
+        |row| matches!(row, Node::NodeList(cells) if cells.iter().any(|cell| matches!(cell, Node::SetToDefault(_))));
+    select.values_lists().iter().any(has_word)
+}
+
+/// Whether an assignment is of the default, by itself or in a row.
+fn is_default(value: Node<'_>) -> bool {
+    match value {
+        Node::SetToDefault(_) => true,
+        Node::MultiAssignRef(reference) => match reference.source() {
+            Node::RowExpr(row) => row.args().iter().any(|part| matches!(part, Node::SetToDefault(_))),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
 fn no_columns() -> Columns {
     Columns::List(Arc::from([]))
 }
 
 /// `VALUES …` as the source of an INSERT is not a query of its own.
-fn is_plain_values(select: &pg_raw_parse::nodes::SelectStmt) -> bool {
+fn is_plain_values(select: &SelectStmt) -> bool {
     !select.values_lists().is_empty()
         && select.with_clause().is_none()
         && select.sort_clause().is_empty()

@@ -25,25 +25,24 @@ impl<'a> Walker<'a> {
             Some(Node::CreateFunctionStmt(create)) => Some(create),
             _ => None,
         });
-        // A path of its own leaves out where the session's temporary tables come in.
-        let has_temporary = self.path.iter().any(|schema| schema.starts_with("pg_temp_"));
-        let has_doubtful_path =
-            function.path.as_ref().is_some_and(|path| has_temporary || path.iter().any(|schema| schema.contains('$')));
-        let body = body.filter(|body| !has_doubtful_path && !sets_other_than_path(body));
-        let Some(body) = body else { return Ok(self.not_expanded(&name, values)) };
+        let body = body.filter(|body| !sets_other_than_path(body));
+        let (Some(body), Some(path)) = (body, self.path_of(function)) else {
+            return Ok(self.not_expanded(&name, values));
+        };
 
         let mut inner = Walker {
             depth: self.depth,
             active: [&self.active[..], &[active]].concat(),
             arguments: arguments(function, values, call),
-            ..Walker::new(self.catalog, function.path.as_deref().unwrap_or(self.late_path), self.budget, self.depth_max)
+            ..Walker::new(self.catalog, path, self.budget, self.depth_max)
         };
         inner.fill_in_defaults(body)?;
         let columns = inner.body(body)?;
         let mut found = std::mem::take(&mut inner.found);
         // What the body names lies beneath the call.
         found.named.clear();
-        found.is_late |= function.path.is_none() && !found.reached.is_empty() && matches!(body.sql_body(), Node::None);
+        let has_names = !found.reached.is_empty() || found.calls_own();
+        found.is_late |= function.path.is_none() && has_names && matches!(body.sql_body(), Node::None);
         let changes_session = !found.session.is_empty();
         found.session.clear();
         if changes_session {
@@ -60,6 +59,15 @@ impl<'a> Walker<'a> {
             Some(columns) => Ok(columns),
             None => Ok(self.not_expanded(&name, values)),
         }
+    }
+
+    /// The schemas that the body's names are looked up in; none if nobody can say. A path of its own leaves out where the
+    /// session's temporary tables come in.
+    pub(super) fn path_of(&self, function: &'a Function) -> Option<&'a [String]> {
+        let Some(path) = &function.path else { return Some(self.late_path) };
+        let has_temporary = self.late_path.iter().any(|schema| schema.starts_with("pg_temp_"));
+        let is_clear = !has_temporary && !path.iter().any(|schema| schema.contains('$'));
+        is_clear.then_some(path)
     }
 
     /// What the call does not hand in has the value of its default.

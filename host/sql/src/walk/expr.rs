@@ -195,6 +195,9 @@ impl<'a> Walker<'a> {
         let flow = self.expression(cast.arg())?;
         let Some(type_name) = cast.type_name() else { return Ok(at_best_derived(&flow)) };
         let target = self.type_of(type_name);
+        if let Some(element) = self.element_type(type_name) {
+            self.tried_by_type(element)?;
+        }
         let keeps = target.is_some_and(|target| self.keeps_the_value(&flow, target, type_name));
         let catalog = self.catalog;
         if !keeps && !target.is_some_and(|target| catalog.is_text(target)) {
@@ -228,7 +231,12 @@ impl<'a> Walker<'a> {
 
     /// The OID of a type as written, arrays aside.
     pub(super) fn type_of(&self, type_name: &TypeName) -> Option<u32> {
-        if !type_name.array_bounds().is_empty() || type_name.pct_type {
+        if type_name.array_bounds().is_empty() { self.element_type(type_name) } else { None }
+    }
+
+    /// The same, or of the elements if it is an array.
+    fn element_type(&self, type_name: &TypeName) -> Option<u32> {
+        if type_name.pct_type {
             return None;
         }
         let names: Vec<&str> = type_name.names().iter().filter_map(|name| name.sval()).collect();

@@ -1,6 +1,7 @@
 //! The walker: goes through a parse tree once and notes what it does, reads, writes and returns. Each node kind is
 //! either followed or noted as a construct that could not be followed; nothing is passed over.
 
+mod attached;
 mod columns;
 mod created;
 mod ddl;
@@ -16,6 +17,7 @@ mod names;
 mod output_names;
 #[cfg(test)]
 mod planted;
+mod plpgsql;
 mod select;
 mod session;
 #[cfg(test)]
@@ -31,12 +33,13 @@ use grille_policy::{
 };
 use pg_raw_parse::nodes::{CommonTableExpr, SubLink};
 
+pub(crate) use attached::Noted;
 pub(crate) use created::Created;
 pub(crate) use utility::{Rows, Told};
 pub(crate) use view::ViewMeaning;
 
 use crate::analysis::{Absent, Construct, Detail, Reach, Restriction, SessionEffect, Sink};
-use crate::catalog::Catalog;
+use crate::catalog::{Attachment, Catalog};
 use crate::limits::{Budget, Stop, Walk};
 use crate::lineage::{ColumnId, Flow, Named};
 use crate::{CopyInfo, Output, OutputColumn};
@@ -75,6 +78,8 @@ pub(crate) struct Walker<'a> {
 pub(crate) enum Active {
     View(u32),
     Function(Arc<str>),
+    /// By its place in the catalog.
+    Attached(*const Attachment),
 }
 
 /// What one query can name.
@@ -129,7 +134,7 @@ enum CteState {
 }
 
 /// What a walk noted.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
     kinds: Vec<&'static str>,
     effects: Vec<Effect>,
@@ -154,6 +159,7 @@ pub(crate) struct Found {
     pub(crate) created: Option<Created>,
 }
 
+#[derive(Debug, Clone)]
 struct FlowSink {
     place: Arc<str>,
     target: Flow,
@@ -338,7 +344,12 @@ impl Found {
             columns: self.column_uses(catalog),
             functions: self.functions.clone(),
             writes: self.writes.clone(),
-            unknown: self.constructs.iter().map(|construct| Arc::clone(&construct.what)).collect(),
+            unknown: self
+                .constructs
+                .iter()
+                .filter(|construct| construct.reach != Reach::Texts)
+                .map(|construct| Arc::clone(&construct.what))
+                .collect(),
             ..StatementFacts::default()
         };
         crate::facts::tidy(&mut facts);

@@ -74,7 +74,7 @@ impl<'a> Walker<'a> {
                             let name = own.rsplit('.').next().and_then(|name| name.split('/').next());
                             name == Some(qualifier)
                         }
-                        super::Active::View(_) => false,
+                        super::Active::View(_) | super::Active::Attached(_) => false,
                     });
                     if is_own { self.argument(name).map(Meaning::Column) } else { None }
                 })

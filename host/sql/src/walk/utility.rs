@@ -16,6 +16,7 @@ use super::{Columns, Found, Walker};
 use crate::SessionNames;
 use crate::analyse::NAMES_MOVED;
 use crate::analysis::{Absent, Body, Reach, Restriction, SessionEffect};
+use crate::catalog::Events;
 use crate::limits::Walk;
 use crate::lineage::{Flow, Named};
 use crate::{CopyDirection, CopyFormat, CopyInfo, analyse};
@@ -315,8 +316,10 @@ impl<'a> Walker<'a> {
         if let Some(range) = copy.relation() {
             let name = self.relation_name(range);
             if copy.is_from {
-                let item = self.target(range)?;
-                for name in self.copied_names(range, &attributes) {
+                let item = self.target(range, Events::INSERT)?;
+                let given = self.copied_names(range, &attributes);
+                self.unset(&item, |name| given.iter().any(|given| **given == *name))?;
+                for name in given {
                     if let Some(stored) = self.column_in(&item.columns, &name) {
                         self.compared(&stored);
                     }
