@@ -100,31 +100,35 @@ impl Session {
     }
 
     async fn refresh_catalog(&mut self, may_ask: bool) -> Result<Option<Finding>, End> {
-        if self.view.has_own_ddl {
-            if self.view.is_own_catalog_stale && may_ask {
-                self.settle_transaction().await?;
-            }
-            let may_ask = may_ask && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
-            if self.view.is_own_catalog_stale && self.view.has_own_ddl && may_ask {
-                return self.read_own_catalog().await;
-            }
-            return Ok(None);
-        }
-        let catalogs = self.path.catalogs.of(&self.route.target);
-        match catalogs.current().await {
-            Ok(catalog) => {
-                self.use_catalog(catalog);
-                Ok(None)
-            }
+        let shared = match self.path.catalogs.of(&self.route.target).current().await {
+            Ok(shared) => shared,
             Err(error) => {
                 tracing::warn!(session = %self.facts.id, %error, "refusing for want of a catalog");
-                Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())))
+                return Ok(Some(Finding::new("no-catalog", Severity::High, error.to_string())));
             }
+        };
+        if !self.view.has_own_ddl {
+            self.use_catalog(shared);
+            return Ok(None);
         }
+        // What others commit meanwhile holds here at once.
+        let is_seen = self.view.seen_by_all.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &shared));
+        self.view.has_moved_within |= !is_seen && self.view.seen_by_all.is_some();
+        self.view.is_own_catalog_stale |= !is_seen;
+        if self.view.is_own_catalog_stale && may_ask {
+            self.settle_transaction().await?;
+        }
+        let may_ask = may_ask && self.state.transaction != TransactionState::Failed && !self.state.skips_to_sync;
+        if self.view.is_own_catalog_stale && self.view.has_own_ddl && may_ask {
+            return self.read_own_catalog(shared).await;
+        }
+        Ok(None)
     }
 
     pub(crate) fn use_catalog(&mut self, catalog: Arc<grille_sql::Catalog>) {
         if !Arc::ptr_eq(&self.view.catalog, &catalog) {
+            let is_between = self.state.transaction == TransactionState::Idle && !self.state.in_pipeline;
+            self.view.has_moved_within |= !is_between || self.owed.rounds_left() > 0;
             self.view.catalog = catalog;
             self.view.protected = None;
             self.view.forget();
@@ -231,8 +235,17 @@ impl Session {
         Ok(self.refresh_protected().await)
     }
 
-    /// The catalog as the session's own transaction sees it.
-    async fn read_own_catalog(&mut self) -> Result<Option<Finding>, End> {
+    /// The catalog as the session's own transaction sees it. A transaction that reads by a snapshot sees definitions as they
+    /// were, while the server looks names up as they are.
+    async fn read_own_catalog(&mut self, shared: Arc<grille_sql::Catalog>) -> Result<Option<Finding>, End> {
+        if self.view.has_moved_within {
+            let isolation = self.ask(ISOLATION).await?.into_iter().next().and_then(|row| row.into_iter().next()?);
+            if isolation.is_some_and(|isolation| isolation != "read committed") {
+                let message = "others changed definitions meanwhile, which this transaction cannot see; end it, or make it \
+                               READ COMMITTED";
+                return Ok(Some(Finding::new("names-moved", Severity::Medium, message)));
+            }
+        }
         let mut parts = Vec::new();
         for (_, sql) in grille_sql::catalog::queries() {
             parts.push(self.ask(sql).await?);
@@ -244,7 +257,10 @@ impl Session {
         let version = format!("own {} {}", self.facts.id, self.state.decisions);
         match grille_sql::Catalog::from_rows(&version, parts) {
             Ok(catalog) => {
+                let has_moved = self.view.has_moved_within;
                 self.use_catalog(Arc::new(catalog));
+                self.view.has_moved_within = has_moved;
+                self.view.seen_by_all = Some(shared);
                 self.view.is_own_catalog_stale = false;
                 Ok(None)
             }
@@ -537,6 +553,8 @@ impl Session {
 /// One row per schema of the effective path, in order; the second column is the same in all.
 const SETTINGS: &str = "SELECT s.name, pg_catalog.current_setting('standard_conforming_strings') \
     FROM pg_catalog.unnest(pg_catalog.current_schemas(true)) WITH ORDINALITY AS s(name, place) ORDER BY s.place";
+
+const ISOLATION: &str = "SELECT pg_catalog.current_setting('transaction_isolation')";
 
 /// The host's own rules, as an opinion among the policies'. Protected columns outside the target list are named: they
 /// let a caller infer values without seeing one.

@@ -42,6 +42,10 @@ pub(crate) struct View {
     pub(crate) is_own_catalog_stale: bool,
     /// Definitions were changed in the open transaction: only the session's own connection sees them.
     pub(crate) has_own_ddl: bool,
+    /// What everybody saw when the session's own connection was last asked for definitions.
+    pub(crate) seen_by_all: Option<Arc<Catalog>>,
+    /// Somebody changed definitions while a transaction was open here: it may still read the old ones.
+    pub(crate) has_moved_within: bool,
 }
 
 /// A text, what it means, and what the host itself says to it.
@@ -78,6 +82,8 @@ impl View {
             has_made_definitions: false,
             is_own_catalog_stale: false,
             has_own_ddl: false,
+            seen_by_all: None,
+            has_moved_within: false,
         }
     }
 

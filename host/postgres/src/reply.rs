@@ -510,7 +510,9 @@ impl Session {
         ended.iter().try_for_each(|portal| self.portal_ended(portal))?;
         self.view.names.transaction_ended();
         self.view.is_stale |= std::mem::take(&mut self.view.has_local_settings);
+        self.view.has_moved_within &= self.owed.rounds_left() > 0;
         if std::mem::take(&mut self.view.has_own_ddl) {
+            self.view.seen_by_all = None;
             self.path.catalogs.of(&self.route.target).invalidate(self.view.needs_catalog());
             self.view.is_own_catalog_stale = false;
             self.view.protected = None;

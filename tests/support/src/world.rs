@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Somebody with a token, who takes one of the roles it gives.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     account: &'static str,
     role: &'static str,

@@ -290,7 +290,7 @@ impl Guard<'_> {
         let target = sink
             .target
             .iter()
-            .filter_map(|column| self.set.treatment(column))
+            .filter_map(|column| self.set.lasting(column))
             .fold(Treatment::Keep, |joined, treatment| join(&joined, treatment));
         if !sink.target.is_empty() && join(&target, &value) == target {
             return Ok(());

@@ -11,6 +11,8 @@ use crate::lineage::{ColumnId, Flow};
 #[derive(Debug, Clone, Default)]
 pub struct ProtectedSet {
     columns: HashMap<ColumnName, Treatment>,
+    /// What stays protected whatever becomes of other relations: what the policies named, and what inherits from that.
+    lasting: HashMap<ColumnName, Treatment>,
     relations: HashSet<RelationName>,
     has_data: bool,
 }
@@ -44,6 +46,7 @@ impl ProtectedSet {
         for column in columns.iter().skip(treatments.len()) {
             set.add(&column.name, &Treatment::Mask(Masker::Redact));
         }
+        set.lasting = set.inherited(catalog);
         set.close(catalog);
         set.has_data = !set.columns.is_empty();
         for (view, names) in VALUES_IN_SYSTEM_VIEWS {
@@ -62,6 +65,11 @@ impl ProtectedSet {
     #[must_use]
     pub fn treatment(&self, column: &ColumnName) -> Option<&Treatment> {
         self.columns.get(column)
+    }
+
+    /// What values that flow into the column can rely on.
+    pub(super) fn lasting(&self, column: &ColumnName) -> Option<&Treatment> {
+        self.lasting.get(column)
     }
 
     /// Whether a column of the relation is protected.
@@ -107,6 +115,27 @@ impl ProtectedSet {
     fn add_null(&mut self, schema: &str, table: &str, column: &str) {
         let name = ColumnName { schema: schema.into(), table: table.into(), column: column.into() };
         self.add(&name, &Treatment::Mask(Masker::Null));
+    }
+
+    /// What the policies named, with the columns of that name in children: those lose it by no means that a masked session
+    /// has, while a parent that has it from a child loses it with the child.
+    fn inherited(&self, catalog: &Catalog) -> HashMap<ColumnName, Treatment> {
+        let mut set = Self { columns: self.columns.clone(), ..Self::default() };
+        let mut open: Vec<u32> = (0..).take(catalog.relations.len()).collect();
+        while let Some(id) = open.pop() {
+            let parent = catalog.relation(id);
+            for &child in &parent.children {
+                let mut changed = false;
+                for column in &parent.columns {
+                    let down = catalog.relation(child).column_name(&column.name);
+                    if let Some(treatment) = set.columns.get(&parent.column_name(&column.name)).cloned() {
+                        changed |= set.add(&down, &treatment);
+                    }
+                }
+                open.extend(changed.then_some(child));
+            }
+        }
+        set.columns
     }
 
     /// Parents, children, copies and generated columns of a protected column are protected, whichever is named.

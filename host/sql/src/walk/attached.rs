@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use grille_policy::Effect;
 use pg_raw_parse::Node;
 
 use super::columns::column_id;
@@ -128,8 +127,7 @@ impl<'a> Walker<'a> {
         Ok(noted.flow.clone())
     }
 
-    /// Something that only says yes or no, so that nothing but a text of an error or a notice tells what it read. What
-    /// may write is another matter.
+    /// Something that only says yes or no, so that nothing but a text of an error or a notice tells what it read.
     fn asked(&mut self, what: &'a Attachment, rows: &[&'static str], id: Option<u32>) -> Walk<()> {
         let noted = self.noted(what, true, |inner| {
             let flow = inner.kept_query(&format!("SELECT {}", what.text), rows, id)?;
@@ -249,10 +247,7 @@ impl<'a> Walker<'a> {
             (Some(node @ Node::SelectStmt(select)), None) if select.into_clause().is_none() => {
                 self.over_row(node, names, id)
             }
-            _ => {
-                self.effect(Effect::Unknown);
-                Ok(self.construct(format!("the definition \"{text}\""), None, Reach::Anything))
-            }
+            _ => Ok(self.construct(format!("the definition \"{text}\""), None, Reach::Anything)),
         }
     }
 
@@ -360,11 +355,8 @@ impl Found {
         self.functions.iter().any(|function| !function.name.starts_with("pg_catalog."))
     }
 
-    /// Where nothing that could write was met, only texts tell what could not be followed.
+    /// Only texts tell what could not be followed.
     fn only_tells(&mut self) {
-        if self.effects.contains(&Effect::Unknown) {
-            return;
-        }
         for construct in &mut self.constructs {
             let Construct { what, function, absent, .. } = &**construct;
             let (what, function, absent) = (Arc::clone(what), function.clone(), *absent);

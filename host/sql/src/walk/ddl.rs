@@ -349,7 +349,6 @@ impl<'a> Walker<'a> {
                 | Change::AT_ResetOptions
                 | Change::AT_SetStorage
                 | Change::AT_SetCompression
-                | Change::AT_DropColumn
                 | Change::AT_ClusterOn
                 | Change::AT_DropCluster
                 | Change::AT_SetLogged
@@ -361,6 +360,13 @@ impl<'a> Walker<'a> {
                 | Change::AT_SetIdentity
                 | Change::AT_DropIdentity
                 | Change::AT_ReplicaIdentity => {}
+                Change::AT_DropColumn => {
+                    // A child may keep its own column of that name, and is protected by it no more.
+                    let has_children = |id| !self.catalog.relation(id).children.is_empty();
+                    if self.relation_id(range).is_some_and(has_children) {
+                        self.relabels(range, "dropping a column of a parent");
+                    }
+                }
                 Change::AT_ChangeOwner => self.effect(Effect::Privilege),
                 Change::AT_AddColumn | Change::AT_ColumnDefault | Change::AT_AddConstraint => {
                     let columns = columns.clone();

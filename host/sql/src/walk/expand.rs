@@ -1,5 +1,6 @@
 //! SQL-language functions: their bodies are walked with what the call hands in.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use pg_raw_parse::Node;
@@ -9,6 +10,7 @@ use super::functions::Call;
 use super::{Active, Columns, Walker};
 use crate::analysis::{Reach, SessionEffect};
 use crate::catalog::Function;
+use crate::fingerprint::Tokens;
 use crate::limits::{EXPANSION_DEPTH, Walk};
 use crate::lineage::{Flow, Named, Origins};
 
@@ -20,7 +22,8 @@ impl<'a> Walker<'a> {
         let definition = function.definition.as_deref().unwrap_or_default();
         let is_too_deep = self.active.len() >= EXPANSION_DEPTH || self.active.contains(&active);
         self.budget.spend(definition.len())?;
-        let parsed = if is_too_deep { None } else { pg_raw_parse::parse(definition).ok() };
+        let definition = with_names(definition);
+        let parsed = if is_too_deep { None } else { pg_raw_parse::parse(&definition).ok() };
         let body = parsed.as_ref().and_then(|parsed| match parsed.stmts().next() {
             Some(Node::CreateFunctionStmt(create)) => Some(create),
             _ => None,
@@ -194,6 +197,25 @@ fn text_of_body(function: &CreateFunctionStmt) -> Option<&str> {
     })
 }
 
+/// What stands for arguments without a name in [`with_names`].
+const UNNAMED: &str = "an argument";
+
+/// The server writes an argument that has no name among others that have as `""`, which no grammar takes.
+fn with_names(definition: &str) -> Cow<'_, str> {
+    if !definition.contains("\"\"") {
+        return Cow::Borrowed(definition);
+    }
+    let mut named = String::with_capacity(definition.len());
+    let mut end = 0;
+    for token in Tokens::new(definition).filter(|token| token.text == "\"\"") {
+        named.push_str(definition.get(end..token.start).unwrap_or_default());
+        named.push_str(&format!("\"{UNNAMED}\""));
+        end = token.start + token.text.len();
+    }
+    named.push_str(definition.get(end..).unwrap_or_default());
+    Cow::Owned(named)
+}
+
 /// The function's arguments in its own order, under its own names.
 fn arguments(function: &Function, values: &[Flow], call: &Call<'_>) -> Vec<Named> {
     let count = function.arguments.len().max(values.len());
@@ -221,5 +243,8 @@ fn arguments(function: &Function, values: &[Flow], call: &Call<'_>) -> Vec<Named
             argument.flow = gathered;
         }
     }
+    let unnamed =
+        Flow::derived(named.iter().filter(|argument| argument.name.is_empty()).map(|argument| &argument.flow));
+    named.push(Named { name: UNNAMED.into(), flow: unnamed });
     named
 }

@@ -201,6 +201,9 @@ ALTER TABLE mails FORCE ROW LEVEL SECURITY;
 CREATE TABLE texts (id int, body text, words tsvector);
 CREATE TRIGGER words BEFORE INSERT OR UPDATE ON texts FOR EACH ROW
   EXECUTE FUNCTION tsvector_update_trigger(words, 'pg_catalog.english', body);
+CREATE FUNCTION shout(text) RETURNS text LANGUAGE sql BEGIN ATOMIC SELECT upper($1); END;
+CREATE FUNCTION twice(a text, text) RETURNS text LANGUAGE sql RETURN a || $2;
+CREATE FUNCTION old_style(text, int) RETURNS text LANGUAGE sql AS 'SELECT left($1, $2)';
 CREATE TABLE measured (at date NOT NULL, v int) PARTITION BY RANGE (at);
 CREATE TABLE measured_now PARTITION OF measured FOR VALUES FROM ('2000-01-01') TO ('2100-01-01');
 ";
@@ -215,6 +218,8 @@ const ORDINARY_WRITES: &[&str] = &[
     "INSERT INTO mails VALUES (1, 'a@b')",
     "SELECT mail, 'c@d'::address FROM mails",
     "INSERT INTO texts VALUES (1, 'quick foxes')",
+    "SELECT shout(title), twice(title, 'x'), old_style(title, 1) FROM things ORDER BY id",
+    "SELECT shout(name), twice(name, name), old_style(name, 2) FROM numbers WHERE id = 3",
     "INSERT INTO measured VALUES ('2020-02-02', 1)",
     "UPDATE measured SET v = 2",
     "CREATE TEMP TABLE t (id serial, mail address); INSERT INTO t (mail) VALUES ('a@b') RETURNING id, mail",

@@ -3,7 +3,7 @@
 
 use grille_pg_codec::Format;
 
-use crate::masked::{MAKER, hands_out, masked};
+use crate::masked::{MAKER, hands_out, masked, masked_in};
 use crate::scene::wait_until;
 use crate::script::{Script, tags};
 
@@ -56,14 +56,23 @@ fn a_cursor_outlives_its_column_and_shows_nothing() {
 /// What would take the protection of a column away without touching its values is refused.
 #[test]
 fn nobody_who_is_masked_takes_a_protection_away() {
-    let world = masked("maker");
-    let made = "CREATE DOMAIN public.social AS text; CREATE TABLE cards (ref public.social)";
+    let world = masked_in("maker", &["public.numbers.name", "public.parents.name", "public.whole.name"]);
+    let made = "SET ROLE work_app; CREATE DOMAIN public.social AS text; CREATE TABLE cards (ref public.social);
+        CREATE TABLE parents (name text); CREATE TABLE children (name text) INHERITS (parents);
+        CREATE TABLE children_of_all () INHERITS (parents);
+        CREATE TABLE whole (id int, name text) PARTITION BY RANGE (id);
+        CREATE TABLE part PARTITION OF whole FOR VALUES FROM (0) TO (10)";
     world.cluster.sql("work", made).unwrap();
     for sql in [
         "ALTER TABLE numbers ADD FOREIGN KEY (name) REFERENCES numbers (name)",
         "ALTER TABLE numbers ADD PRIMARY KEY (name)",
         "ALTER TABLE numbers RENAME COLUMN name TO x",
         "ALTER TABLE numbers RENAME TO x",
+        "ALTER TABLE parents DROP COLUMN name",
+        "ALTER TABLE ONLY parents DROP COLUMN name",
+        "ALTER TABLE children NO INHERIT parents",
+        "ALTER TABLE children_of_all NO INHERIT parents, INHERIT parents",
+        "ALTER TABLE whole DETACH PARTITION part",
         "ALTER TABLE numbers SET SCHEMA harmless",
         "ALTER DOMAIN social RENAME TO x",
         "ALTER DOMAIN social SET SCHEMA harmless",
@@ -117,6 +126,9 @@ fn conversations() -> Vec<(String, Script)> {
     let bound = || script().query("BEGIN").parse("", harmless).bind("p", "", none, text).sync();
     let declare = format!("DECLARE p CURSOR FOR {secret}");
     let made = || script().query("BEGIN").query(shadow).query(secret);
+    let (up, child) =
+        ("CREATE TEMP TABLE up (id int, name text)", "CREATE TEMP TABLE c () INHERITS (up, public.numbers)");
+    let filled = "INSERT INTO up SELECT id, name FROM numbers WHERE id = 7";
     let cases = [
         ("a table that the same text puts before another", {
             let table = "CREATE TEMP TABLE numbers (id int, name text)";
@@ -150,6 +162,18 @@ fn conversations() -> Vec<(String, Script)> {
             let begun = script().query("BEGIN").query(&format!("PREPARE z AS {harmless}")).parse("e", "EXECUTE z");
             let again = begun.bind("p", "e", none, text).sync().query("DEALLOCATE z");
             again.query(&format!("PREPARE z AS {secret}")).query("FETCH ALL FROM p")
+        }),
+        ("a child that protects its parent, and is dropped", {
+            script().query(&format!("{up}; {child}")).query(filled).query("DROP TABLE c").query("SELECT name FROM up")
+        }),
+        ("the same at the end of a transaction", {
+            let begun = script().query(up).query("BEGIN").query(&format!("{child} ON COMMIT DROP"));
+            begun.query(filled).query("COMMIT").query("SELECT name FROM up")
+        }),
+        ("a child that leaves its parent", {
+            let kid = script().query("CREATE TEMP TABLE kid (id int, name text) INHERITS (numbers)");
+            let filled = kid.query("INSERT INTO kid (id, name) SELECT 1007, name FROM numbers WHERE id = 7");
+            filled.query("ALTER TABLE kid NO INHERIT numbers").query("SELECT name FROM kid")
         }),
         ("an error behind a cursor", {
             let begun =

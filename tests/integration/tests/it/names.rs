@@ -309,3 +309,54 @@ fn a_text_runs_with_the_meaning_that_was_judged() {
     }
     assert!(leaks.is_empty(), "{}", leaks.join("\n"));
 }
+
+/// A transaction that has definitions of its own sees what others commit meanwhile, or nothing more.
+#[test]
+fn what_others_define_counts_in_a_transaction_with_definitions_of_its_own() {
+    let world = masked("maker");
+    let harmless = "SELECT id, 'x'::text AS called FROM numbers";
+    let secret = "SELECT id, name AS called FROM numbers";
+    let body =
+        |query: &str| format!("LANGUAGE sql AS 'SELECT called FROM ({}) n WHERE id = 7'", query.replace('\'', "''"));
+    let function = |query| format!("CREATE OR REPLACE FUNCTION public.f() RETURNS text {}", body(query));
+    let define = |query| format!("CREATE OR REPLACE VIEW public.v AS {query}; {}", function(query));
+    let asks = ["SELECT upper(called) FROM v WHERE id = 7", "SELECT upper(f())"];
+    let mut leaks = Vec::new();
+    for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
+        for defined_late in [false, true] {
+            let open = [&format!("BEGIN ISOLATION LEVEL {isolation}")[..], "SELECT 1 FROM numbers LIMIT 1"];
+            // The second has the definitions asked for, which locks views against others, and no functions.
+            let own = ["CREATE TEMP TABLE own (a int)", "SELECT count(*) FROM numbers"];
+            let ways = if isolation == "READ COMMITTED" { &[OWNER, MAKER][..] } else { &[OWNER] };
+            for &by in ways {
+                world.session(OWNER).query(&define(harmless)).unwrap();
+                let (mut direct, mut session) = (world.direct(), world.session(MAKER));
+                let before: Vec<&str> = if defined_late { [&open[..], &own].concat() } else { open.to_vec() };
+                let after: Vec<&str> = if defined_late { asks[1..].to_vec() } else { [&own[..], &asks].concat() };
+                for sql in &before {
+                    assert!(!tags(&direct.query(sql).unwrap()).contains('E'), "{sql}");
+                    let replies = session.query(sql).unwrap();
+                    assert!(!tags(&replies).contains('E'), "{sql}: {replies:?}");
+                }
+                // A masked session is refused this, so it goes to the server itself, and is found out in time.
+                let change = if defined_late { function(secret) } else { define(secret) };
+                let defined = if by == OWNER {
+                    world.session(OWNER).query(&change).unwrap()
+                } else {
+                    let defined = world.direct().query(&change).unwrap();
+                    std::thread::sleep(std::time::Duration::from_secs(6));
+                    defined
+                };
+                assert!(!tags(&defined).contains('E'), "{defined:?}");
+                let mut shown = Vec::new();
+                for sql in &after {
+                    shown.extend(direct.query(sql).unwrap());
+                    let got = session.query(sql).unwrap();
+                    leaks.extend(hands_out(&got).then(|| format!("{isolation}, {defined_late}, {by:?}: {sql}")));
+                }
+                assert!(hands_out(&shown), "{isolation}: the server hands nothing out");
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+}
