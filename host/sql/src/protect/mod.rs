@@ -129,6 +129,7 @@ impl Guard<'_> {
         }
         statement.session.iter().try_for_each(|effect| session::check(effect, self.protection))?;
         let touches = detail.reached.iter().any(|relation| self.set.has_relation(relation))
+            || detail.uses.iter().any(|used| self.set.treatment(&used.column).is_some())
             || (detail.reaches_all && self.set.has_data());
         out.touches_protected |= touches;
 

@@ -31,6 +31,10 @@ const VALUES_IN_SYSTEM_VIEWS: &[(&str, &[&str])] = &[
     ("pg_seclabel", &["label"]),
 ];
 
+/// What rows hold in a column that was added after them. Every client reads that relation, so that not all that is said of
+/// it is taken for protected.
+const MISSING_VALUES: (&str, &str) = ("pg_attribute", "attmissingval");
+
 /// The view of the extension of that name, in whatever schema it is.
 const STATEMENT_STATISTICS: (&str, &str) = ("pg_stat_statements", "query");
 
@@ -54,6 +58,9 @@ impl ProtectedSet {
                 set.add_null("pg_catalog", view, name);
             }
         }
+        let (table, column) = MISSING_VALUES;
+        let missing = ColumnName { schema: "pg_catalog".into(), table: table.into(), column: column.into() };
+        set.columns.insert(missing, Treatment::Mask(Masker::Null));
         let (view, name) = STATEMENT_STATISTICS;
         for relation in catalog.relations.iter().filter(|relation| &*relation.name == view) {
             set.add_null(&relation.schema, view, name);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use grille_policy::Usage;
 use pg_raw_parse::Node;
 
 use super::columns::column_id;
@@ -11,7 +12,7 @@ use crate::analysis::{Construct, Reach, SessionEffect};
 use crate::catalog::{Attachment, Events, Function, Trigger};
 use crate::golden;
 use crate::limits::{EXPANSION_DEPTH, Walk};
-use crate::lineage::{Flow, Named};
+use crate::lineage::{ColumnId, Flow, Named};
 
 /// What a text that the server keeps means.
 #[derive(Debug)]
@@ -74,7 +75,10 @@ impl<'a> Walker<'a> {
             // What it is made of, the protected set knows.
             self.asked(expression, &["this"], Some(id))?;
         }
-        relation.columns.iter().try_for_each(|column| self.tried_by_type(column.type_oid))
+        relation.columns.iter().try_for_each(|column| {
+            self.cast_to(column.type_oid);
+            self.tried_by_type(column.type_oid)
+        })
     }
 
     /// What the domains in a type try values by.
@@ -340,6 +344,7 @@ impl Found {
             session = vec![SessionEffect::Unfollowed];
         }
         Self {
+            shown_by_plans: self.plan_columns(),
             reached: self.reached,
             constructs,
             sinks: self.sinks,
@@ -348,6 +353,15 @@ impl Found {
             session,
             ..Self::default()
         }
+    }
+
+    /// The columns that stand in conditions, or are computed with.
+    pub(super) fn plan_columns(&self) -> Vec<ColumnId> {
+        let used = self.uses.iter().filter(|(_, usage)| *usage != Usage::Projected).map(|&(id, _)| id);
+        let mut columns: Vec<ColumnId> = used.chain(self.shown_by_plans.iter().copied()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
     }
 
     /// Whether it calls what the server did not bring along.

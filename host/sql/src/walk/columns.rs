@@ -52,6 +52,7 @@ impl Walker<'_> {
             self.found.is_late = true;
             self.found.reached.extend(&meaning.reached);
         }
+        self.found.shown_by_plans.extend(&meaning.shown_by_plans);
         for construct in &meaning.constructs {
             if !self.found.constructs.contains(construct) {
                 self.found.constructs.push(Arc::clone(construct));

@@ -10,6 +10,7 @@ use pg_raw_parse::nodes::{
 };
 use pg_raw_parse::{Node, raw};
 
+use super::functions::{Class, classify};
 use super::{Columns, Walker, at_best_derived};
 use crate::analysis::Reach;
 use crate::golden;
@@ -182,8 +183,8 @@ impl<'a> Walker<'a> {
                 opaque.push(self.construct(format!("operator {name}"), None, Reach::Anything));
             }
             for function in catalog.operator_functions(schema, path, name) {
-                let class = function.map(super::functions::classify);
-                if class != Some(super::functions::Class::Propagating) {
+                let class = function.map(classify);
+                if class != Some(Class::Propagating) {
                     opaque.push(self.construct(format!("operator {name}"), None, Reach::Anything));
                 }
             }
@@ -208,18 +209,25 @@ impl<'a> Walker<'a> {
             if keeps {
                 return Ok(flow);
             }
-            for function in catalog.cast_functions(target) {
-                if function.map(super::functions::classify) != Some(super::functions::Class::Propagating) {
-                    let name = catalog.type_name(target).unwrap_or_default();
-                    let opaque = self.construct(format!("the cast to {name}"), None, Reach::Anything);
-                    return Ok(Flow::derived([&flow, &opaque]));
-                }
+            if let Some(opaque) = self.cast_to(target) {
+                return Ok(Flow::derived([&flow, &opaque]));
             }
         }
         if flow.origins == Origins::None && flow.certainty == Certainty::Exact {
             return Ok(flow);
         }
         Ok(at_best_derived(&flow))
+    }
+
+    /// What a function of somebody's may make of a value that becomes one of the type, by a cast or an assignment.
+    pub(super) fn cast_to(&mut self, target: u32) -> Option<Flow> {
+        let catalog = self.catalog;
+        let is_clear = |function: Option<_>| function.map(classify) == Some(Class::Propagating);
+        if catalog.cast_functions(target).all(is_clear) {
+            return None;
+        }
+        let name = catalog.type_name(target).unwrap_or_default();
+        Some(self.construct(format!("the cast to {name}"), None, Reach::Anything))
     }
 
     /// A cast to the column's own type changes nothing.

@@ -141,6 +141,8 @@ pub(crate) struct Found {
     named: Vec<RelationUse>,
     reached: Vec<u32>,
     uses: Vec<(ColumnId, Usage)>,
+    /// What conditions of views and policies on rows are made of: nobody asks by them, but a plan shows them.
+    shown_by_plans: Vec<ColumnId>,
     functions: Vec<FunctionUse>,
     writes: Vec<Write>,
     constructs: Vec<Arc<Construct>>,
@@ -308,6 +310,7 @@ impl Found {
         self.named.extend(other.named);
         self.reached.extend(other.reached);
         self.uses.extend(other.uses);
+        self.shown_by_plans.extend(other.shown_by_plans);
         self.functions.extend(other.functions);
         self.writes.extend(other.writes);
         for construct in other.constructs {

@@ -239,6 +239,7 @@ impl<'a> Walker<'a> {
         {
             origins.extend_from_slice(self.whole_row(columns).origins.as_slice());
         }
+        origins.extend_from_slice(&found.shown_by_plans);
         if !runs(explain.options()) {
             found.writes.clear();
             found.effects = vec![Effect::Read];

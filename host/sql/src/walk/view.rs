@@ -8,7 +8,7 @@ use super::{Active, Found, Walker};
 use crate::analysis::{Construct, Reach};
 use crate::catalog::Catalog;
 use crate::limits::{Budget, Limits, Walk};
-use crate::lineage::{Flow, Named};
+use crate::lineage::{ColumnId, Flow, Named};
 use crate::stack;
 
 /// What the definition of a view means.
@@ -18,6 +18,8 @@ pub(crate) struct ViewMeaning {
     /// The relations that it reads.
     pub(crate) reached: Vec<u32>,
     pub(crate) constructs: Vec<Arc<Construct>>,
+    /// The columns that a plan of it shows the values of, where the server computes them beforehand.
+    pub(crate) shown_by_plans: Vec<ColumnId>,
     /// Whether it calls a function whose names are looked up when it runs: then it is only what it means now.
     pub(crate) is_late: bool,
 }
@@ -121,10 +123,11 @@ impl Walker<'_> {
 }
 
 fn meaning(columns: Arc<[Named]>, found: Found) -> ViewMeaning {
+    let shown_by_plans = found.plan_columns();
     let mut reached = found.reached;
     reached.sort_unstable();
     reached.dedup();
-    ViewMeaning { columns, reached, constructs: found.constructs, is_late: found.is_late }
+    ViewMeaning { columns, reached, constructs: found.constructs, shown_by_plans, is_late: found.is_late }
 }
 
 /// A view that could not be followed may hold anything.
@@ -141,5 +144,11 @@ fn opaque(catalog: &Catalog, id: u32) -> ViewMeaning {
         .iter()
         .map(|column| Named { name: Arc::clone(&column.name), flow: Flow::unknown(Arc::clone(&construct)) })
         .collect();
-    ViewMeaning { columns, reached: Vec::new(), constructs: vec![construct], is_late: false }
+    ViewMeaning {
+        columns,
+        reached: Vec::new(),
+        constructs: vec![construct],
+        shown_by_plans: Vec::new(),
+        is_late: false,
+    }
 }

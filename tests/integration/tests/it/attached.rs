@@ -3,7 +3,7 @@
 
 use grille_test_support::World;
 
-use crate::masked::{MAKER, hands_out, masked};
+use crate::masked::{MAKER, hands_out, masked_in};
 use crate::script::{Script, tags};
 
 /// In each the server hands the name of number 7 out, because an administrator's definition reads it.
@@ -35,7 +35,7 @@ fn ordinary_definitions_run() {
 
 /// A world with more in it, made by the owner of its tables.
 fn made(sql: &str) -> World {
-    let world = masked("maker");
+    let world = masked_in("maker", &["public.numbers.name", "public.numbers.label"]);
     world.cluster.sql("work", &format!("SET ROLE work_app; {sql}")).unwrap();
     world
 }
@@ -92,6 +92,18 @@ INSERT INTO rows VALUES (1, 'x');
 CREATE POLICY r ON rows USING (cried(x));
 ALTER TABLE rows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rows FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION folded() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT name FROM public.numbers WHERE id = 7';
+CREATE TABLE explained (id int, x text);
+CREATE POLICY r ON explained USING (x <> folded());
+ALTER TABLE explained ENABLE ROW LEVEL SECURITY;
+ALTER TABLE explained FORCE ROW LEVEL SECURITY;
+CREATE VIEW explained_view AS SELECT id FROM plain WHERE x <> folded();
+CREATE VIEW over_explained AS SELECT id FROM explained_view;
+CREATE TYPE boxed AS (t text);
+CREATE FUNCTION boxes(text) RETURNS boxed LANGUAGE plpgsql AS $$BEGIN RETURN ROW(said()); END$$;
+CREATE CAST (text AS boxed) WITH FUNCTION boxes(text) AS ASSIGNMENT;
+CREATE TABLE of_boxes (id int, x boxed);
+ALTER TABLE numbers ADD COLUMN label text DEFAULT told();
 CREATE TABLE computed (id int, x text GENERATED ALWAYS AS (cried(id::text)::text) STORED);
 ";
 
@@ -159,6 +171,24 @@ fn leaking() -> Vec<(&'static str, Script)> {
         ("a column of a domain", queries(&["INSERT INTO of_strict VALUES (1, 'x')"])),
         ("an array of a domain", queries(&["SELECT ARRAY['x']::strict[]"])),
         ("a policy on rows", queries(&["SELECT x FROM rows"])),
+        ("a policy in a plan", queries(&["EXPLAIN SELECT id FROM explained"])),
+        ("a policy in a plan that writes", queries(&["EXPLAIN DELETE FROM explained"])),
+        ("a view in a plan", queries(&["EXPLAIN SELECT id FROM explained_view"])),
+        (
+            "a view over a view in a plan",
+            queries(&["EXPLAIN SELECT id FROM over_explained", "EXPLAIN DELETE FROM over_explained"]),
+        ),
+        ("a cast that an assignment makes", queries(&["INSERT INTO of_boxes SELECT 1, 'x'::text RETURNING x"])),
+        ("the value of a new column", {
+            queries(&[
+                "SELECT attmissingval FROM pg_attribute WHERE attrelid = 'numbers'::regclass AND attname = 'label'",
+            ])
+        }),
+        ("an error over the value of a new column", {
+            queries(&[
+                "SELECT attmissingval::text::int FROM pg_attribute WHERE attrelid = 'numbers'::regclass AND atthasmissing",
+            ])
+        }),
         ("a policy on rows that are written", queries(&["UPDATE rows SET x = 'y'"])),
     ]
 }

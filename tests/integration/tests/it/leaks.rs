@@ -84,7 +84,7 @@ fn nobody_who_is_masked_takes_a_protection_away() {
 }
 
 /// Each reads the name of number 7.
-const QUERIES: [&str; 21] = [
+const QUERIES: &[&str] = &[
     "SELECT (ROW(p.*, 1)).f2 FROM (SELECT id, name FROM numbers WHERE id = 7) p",
     "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES (p.*, 1)) v(a, b)",
     "SELECT v.b FROM (SELECT id, name FROM numbers WHERE id = 7) p, LATERAL (VALUES ((p).*, 1)) v(a, b)",
@@ -103,6 +103,39 @@ const QUERIES: [&str; 21] = [
        FROM (SELECT id, 'x' AS y FROM numbers WHERE id = 7) o",
     "SELECT (SELECT text FROM (SELECT (p.name || '')::text COLLATE \"C\" FROM numbers p WHERE p.id = o.id) i)
        FROM (SELECT id, 'x' AS text FROM numbers WHERE id = 7) o",
+    "COPY numbers (id, name) TO STDOUT (FORMAT csv, DELIMITER 'x', QUOTE 'z', ESCAPE 'y', FORCE_QUOTE *)",
+    "COPY (SELECT name FROM numbers WHERE id = 7) TO STDOUT (ENCODING 'LATIN1')",
+    "BEGIN; DECLARE c BINARY CURSOR FOR SELECT name FROM numbers WHERE id = 7; FETCH ALL FROM c; COMMIT",
+    "SELECT x.name FROM numbers p, json_to_record(to_json(p)) AS x(id int, name text) WHERE p.id = 7",
+    "SELECT (jsonb_populate_record(NULL::numbers, to_jsonb(p))).name FROM numbers p WHERE p.id = 7",
+    "SELECT (first_value(p) OVER ()).name FROM numbers p WHERE p.id = 7",
+    "SELECT (max(ARRAY[p])::text) FROM numbers p WHERE p.id = 7",
+    "SELECT t.a FROM ROWS FROM (unnest(ARRAY(SELECT name FROM numbers WHERE id = 7)), generate_series(1, 2)) t(a, b)",
+    "SELECT x.* FROM XMLTABLE('/r' PASSING (SELECT xmlelement(name r, name) FROM numbers WHERE id = 7) COLUMNS v text PATH '.') x",
+    "SELECT xpath('/r/text()', xmlelement(name r, name)) FROM numbers WHERE id = 7",
+    "SELECT ts_headline(name, to_tsquery('nothing')) FROM numbers WHERE id = 7",
+    "SELECT n.token FROM ts_debug('simple', 'x'), LATERAL (SELECT name AS token FROM numbers WHERE id = 7) n",
+    "UPDATE numbers SET ratio = ratio WHERE id = 7 RETURNING numbers",
+    "UPDATE numbers n SET ratio = ratio WHERE id = 7 RETURNING (n).name, n.*",
+    "INSERT INTO numbers (id, name) VALUES (7, 'x') ON CONFLICT (id) DO UPDATE SET ratio = numbers.ratio RETURNING name",
+    "WITH RECURSIVE w (a, b) AS (SELECT id, name FROM numbers WHERE id = 7 UNION ALL SELECT a + 1, b FROM w WHERE a < 9) TABLE w",
+    "WITH RECURSIVE w (a, b) AS (VALUES (1, 'x') UNION ALL SELECT a + 1, (SELECT name FROM numbers WHERE id = 7) FROM w WHERE a < 3)
+       SEARCH DEPTH FIRST BY b SET o SELECT o FROM w",
+    "SELECT name FROM numbers NATURAL JOIN (SELECT 7 AS id) x",
+    "SELECT name FROM (SELECT 7 AS id) x LEFT JOIN numbers n USING (id)",
+    "SELECT j.name FROM (numbers n JOIN (SELECT 7 AS seven) s ON n.id = s.seven) AS j",
+    "SELECT u.name FROM numbers n JOIN numbers m USING (id, name) AS u WHERE id = 7",
+    "SELECT GROUPING(name), name FROM numbers WHERE id = 7 GROUP BY ROLLUP (name)",
+    "SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY name) FROM numbers WHERE id = 7",
+    "SELECT any_value FROM (SELECT min(name) FILTER (WHERE id = 7) AS any_value FROM numbers) x",
+    "TABLE numbers",
+    "VALUES ((SELECT name FROM numbers WHERE id = 7))",
+    "SELECT CASE id WHEN 7 THEN (SELECT name) END FROM numbers WHERE id = 7",
+    "SELECT format('%s', n) FROM numbers n WHERE id = 7",
+    "SELECT n::text COLLATE \"C\" FROM numbers n WHERE id = 7",
+    "SELECT array_to_json(ARRAY(SELECT n FROM numbers n WHERE id = 7))",
+    "SELECT jsonb_path_query(to_jsonb(n), '$.name') FROM numbers n WHERE id = 7",
+    "SELECT n.name FROM numbers n, pg_catalog.generate_series(1, 1) WHERE n.id = 7 FOR UPDATE OF n",
     "SELECT current_setting(name) FROM numbers WHERE id = 7",
     "SELECT has_table_privilege(name, 'select') FROM (SELECT '\"' || name || '\"' AS name FROM numbers WHERE id = 7) n",
     "SELECT ('\"' || name || '\"')::regclass FROM numbers WHERE id = 7",

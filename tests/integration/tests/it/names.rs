@@ -209,7 +209,11 @@ fn a_text_runs_with_the_meaning_that_was_judged() {
     let world = masked("maker");
     let schema = "CREATE SCHEMA harmless; CREATE TABLE harmless.numbers AS SELECT 7 AS id, 'x'::text AS name";
     let view = "CREATE VIEW harmless.v AS SELECT name FROM public.numbers WHERE id = 7";
-    world.cluster.sql("work", &format!("SET ROLE work_app; {schema}; {view}")).unwrap();
+    // Whose name g is looked up in whatever session reads the view.
+    let late = "CREATE SCHEMA other; CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT $$x$$';
+        CREATE FUNCTION other.g() RETURNS text LANGUAGE sql AS 'SELECT $$x$$';
+        CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g() LIMIT 1'; CREATE VIEW late AS SELECT f() AS name";
+    world.cluster.sql("work", &format!("SET ROLE work_app; {schema}; {view}; {late}")).unwrap();
     let (text, none) = (Format::Text, &[][..]);
     let secret = "SELECT '<' || upper(name) || '>' FROM numbers WHERE id = 7";
     let shadow = "CREATE TEMP TABLE numbers AS SELECT 7 AS id, 'x'::text AS name";
@@ -290,6 +294,18 @@ fn a_text_runs_with_the_meaning_that_was_judged() {
                 script().query("BEGIN").query("DROP VIEW harmless.v").query("CREATE TABLE harmless.v (name text)");
             let look = "SELECT '<' || upper(name) || '>' FROM harmless.v";
             made.query(look).query("SELECT 1/0").query(&format!("ROLLBACK; {look}"))
+        }),
+        ("a view whose function means another one in another path", {
+            let other = "CREATE OR REPLACE FUNCTION other.g() RETURNS text LANGUAGE sql AS 'SELECT name FROM numbers WHERE id = 7'";
+            let asks = "SELECT '<' || upper(name) || '>' FROM late";
+            let made = script().query(asks).query(shadow).query(other).query(away).query(asks);
+            made.query("SET search_path = other, public").query(asks)
+        }),
+        ("a cursor over it", {
+            let other = "CREATE OR REPLACE FUNCTION other.g() RETURNS text LANGUAGE sql AS 'SELECT name FROM numbers WHERE id = 7'";
+            let made = script().query(shadow).query(other).query(away).query("BEGIN");
+            let declared = made.query("DECLARE c CURSOR FOR SELECT '<' || upper(f()) || '>' FROM harmless.numbers");
+            declared.query("SET search_path = other, public").query("FETCH ALL FROM c")
         }),
         ("PREPARE that is bound before", {
             let bound = script().query(shadow).query("BEGIN").parse("", &format!("PREPARE s AS {secret}"));
