@@ -285,7 +285,7 @@ impl<'a> Walker<'a> {
         is_pinned: bool,
         walk: impl FnOnce(&mut Self) -> Walk<Flow>,
     ) -> Walk<Option<Arc<Noted>>> {
-        if let Some(known) = what.meaning.get() {
+        if let Some(known) = what.meaning.get().filter(|_| self.has_usual_path()) {
             return Ok(Some(Arc::clone(known)));
         }
         let active = Active::Attached(what);

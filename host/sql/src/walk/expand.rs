@@ -44,7 +44,7 @@ impl<'a> Walker<'a> {
         let mut found = std::mem::take(&mut inner.found);
         // What the body names lies beneath the call.
         found.named.clear();
-        let has_names = !found.reached.is_empty() || found.calls_own();
+        let has_names = !found.reached.is_empty() || found.calls_own() || !self.has_usual_path();
         found.is_late |= function.path.is_none() && has_names && matches!(body.sql_body(), Node::None);
         let changes_session = !found.session.is_empty();
         found.session.clear();
@@ -71,6 +71,13 @@ impl<'a> Walker<'a> {
         let has_temporary = self.late_path.iter().any(|schema| schema.starts_with("pg_temp_"));
         let is_clear = !has_temporary && !path.iter().any(|schema| schema.contains('$'));
         is_clear.then_some(path)
+    }
+
+    /// Whether the server's own functions come before all others: then a function that calls nothing else means the same in
+    /// each session.
+    pub(super) fn has_usual_path(&self) -> bool {
+        let first = self.late_path.iter().find(|schema| !schema.starts_with("pg_temp_"));
+        first.is_none_or(|schema| schema == "pg_catalog")
     }
 
     /// What the call does not hand in has the value of its default.

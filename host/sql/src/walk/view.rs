@@ -69,7 +69,7 @@ impl Catalog {
 impl Walker<'_> {
     pub(super) fn view_meaning(&self, id: u32) -> Walk<Arc<ViewMeaning>> {
         let relation = self.catalog.relation(id);
-        if let Some(meaning) = relation.meaning.get() {
+        if let Some(meaning) = relation.meaning.get().filter(|_| self.has_usual_path()) {
             return Ok(Arc::clone(meaning));
         }
         if self.active.contains(&Active::View(id)) {

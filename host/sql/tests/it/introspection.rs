@@ -107,8 +107,12 @@ const QUERIES: &[&str] = &[
     "SELECT last_value, is_called FROM public.numbers",
 ];
 
+/// As the servers of SQLAlchemy, pandas, Django and pgjdbc logged them, and as ActiveRecord, Prisma, Hibernate, Metabase
+/// and DBeaver have them: one a line.
+const OF_TOOLS: &str = include_str!("tools.sql");
+
 pub(crate) async fn check(world: &World, server: &Server) -> Vec<String> {
-    let mut queries: Vec<String> = QUERIES.iter().map(|&query| query.to_owned()).collect();
+    let mut queries: Vec<String> = QUERIES.iter().copied().chain(OF_TOOLS.lines()).map(str::to_owned).collect();
     let shown = of_psql(server);
     assert!(shown.len() > COMMANDS.len() / 2, "psql -E shows what it sends, got {}", shown.len());
     queries.extend(shown);
@@ -122,7 +126,8 @@ pub(crate) async fn check(world: &World, server: &Server) -> Vec<String> {
     }
     // Only what a server takes is worth anything; some of it changes the session.
     let client = server.connect().await;
-    for query in QUERIES.iter().filter(|query| !query.contains('$')) {
+    let known = QUERIES.iter().copied().chain(OF_TOOLS.lines());
+    for query in known.filter(|query| !query.contains('$')) {
         rows(&client, query).await;
     }
     failures

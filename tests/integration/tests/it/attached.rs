@@ -33,6 +33,18 @@ fn ordinary_definitions_run() {
     }
 }
 
+/// What Django sends to make, fill, read and change the tables of an application, one statement a line.
+#[test]
+fn an_application_runs_as_it_is_written() {
+    let world = made("");
+    let mut session = world.session(MAKER);
+    for sql in include_str!("django.sql").lines() {
+        let got = session.query(sql).unwrap();
+        assert!(!tags(&got).contains('E'), "{sql}: {:?}", got.iter().find_map(|reply| reply.text()));
+    }
+    assert_eq!(session.value("SELECT string_agg(title, ',') FROM app_ward").unwrap(), "a,c");
+}
+
 /// A world with more in it, made by the owner of its tables.
 fn made(sql: &str) -> World {
     let world = masked_in("maker", &["public.numbers.name", "public.numbers.label"]);

@@ -212,7 +212,9 @@ fn a_text_runs_with_the_meaning_that_was_judged() {
     // Whose name g is looked up in whatever session reads the view.
     let late = "CREATE SCHEMA other; CREATE FUNCTION g() RETURNS text LANGUAGE sql AS 'SELECT $$x$$';
         CREATE FUNCTION other.g() RETURNS text LANGUAGE sql AS 'SELECT $$x$$';
-        CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g() LIMIT 1'; CREATE VIEW late AS SELECT f() AS name";
+        CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT g() LIMIT 1'; CREATE VIEW late AS SELECT f() AS name;
+        CREATE FUNCTION other.upper(text) RETURNS text LANGUAGE sql AS 'SELECT $$x$$';
+        CREATE FUNCTION loud() RETURNS text LANGUAGE sql AS 'SELECT upper($$x$$) LIMIT 1'; CREATE VIEW shout AS SELECT loud() AS name";
     world.cluster.sql("work", &format!("SET ROLE work_app; {schema}; {view}; {late}")).unwrap();
     let (text, none) = (Format::Text, &[][..]);
     let secret = "SELECT '<' || upper(name) || '>' FROM numbers WHERE id = 7";
@@ -301,7 +303,13 @@ fn a_text_runs_with_the_meaning_that_was_judged() {
             let made = script().query(asks).query(shadow).query(other).query(away).query(asks);
             made.query("SET search_path = other, public").query(asks)
         }),
-        ("a cursor over it", {
+        ("a view whose function means another one than the server's", {
+            let other = "CREATE OR REPLACE FUNCTION other.upper(text) RETURNS text LANGUAGE sql AS 'SELECT name FROM numbers WHERE id = 7'";
+            let asks = "SELECT '<' || name || '>' FROM shout";
+            let made = script().query(shadow).query(other).query(away).query(asks);
+            made.query("SET search_path = other, pg_catalog, public").query(asks)
+        }),
+        ("a cursor over such a function", {
             let other = "CREATE OR REPLACE FUNCTION other.g() RETURNS text LANGUAGE sql AS 'SELECT name FROM numbers WHERE id = 7'";
             let made = script().query(shadow).query(other).query(away).query("BEGIN");
             let declared = made.query("DECLARE c CURSOR FOR SELECT '<' || upper(f()) || '>' FROM harmless.numbers");
