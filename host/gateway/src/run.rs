@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use grille_ledger::Unwritable;
 use grille_net::{Admission, Drain, DrainHandle, Listener, drain};
 use grille_postgres::PostgresPath;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -84,10 +85,10 @@ impl Signals {
 }
 
 impl Running {
-    /// Runs until SIGTERM or SIGINT, then drains. SIGHUP reloads.
+    /// Runs until SIGTERM or SIGINT, then drains. SIGHUP reloads. A ledger that cannot go on ends it, too.
     ///
     /// # Errors
-    /// When the ledger cannot be closed in order.
+    /// When the ledger stopped, or cannot be closed in order.
     pub async fn until_signal(self, signals: Signals) -> anyhow::Result<()> {
         let Signals { mut term, mut int, mut hup } = signals;
         loop {
@@ -95,6 +96,7 @@ impl Running {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
                 _ = hup.recv() => self.reload(),
+                why = self.state.ledger.stopped() => return self.give_up(why).await,
             }
         }
         let state = Arc::clone(&self.state);
@@ -107,6 +109,17 @@ impl Running {
         let drained = self.drain().await;
         hurry.abort();
         drained
+    }
+
+    /// Nothing can be recorded any more. What is asked meanwhile is refused as such; a restart reads the ledger again.
+    async fn give_up(self, why: Unwritable) -> anyhow::Result<()> {
+        tracing::error!("the gateway ends: {why}");
+        self.drain.begin();
+        self.state.path.live().drain("the ledger stopped");
+        if timeout(FAREWELL, self.drain.idle()).await.is_err() {
+            self.drain.end();
+        }
+        Err(why.into())
     }
 
     /// Looks at all files again, whether or not they seem changed.

@@ -1,6 +1,6 @@
 //! The two background threads: one syncs, the other hashes, signs and publishes what is synced.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::frame::{FrameReader, Next};
 use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
-use crate::tiles::{Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
+use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::unwritable;
 use crate::{SigningKey, Unwritable};
 
@@ -202,16 +202,8 @@ impl Signer {
     /// Takes in the records below `size`, then publishes a checkpoint over them.
     fn publish(&mut self, shared: &Shared, size: u64) -> Result<(), Halt> {
         self.build(shared, size)?;
-        for (level, number, hashes) in self.frontier.partial() {
-            let path = tile_path(&self.dir, Sort::Hashes(level), number, hashes.len());
-            write(shared, &path, &hashes_to_bytes(hashes), Durability::Derived)?;
-        }
-        let width = self.frontier.size() % TILE_WIDTH as u64;
-        if width > 0 {
-            let number = self.frontier.size() / TILE_WIDTH as u64;
-            let width = usize::try_from(width).expect("below 256");
-            let path = tile_path(&self.dir, Sort::Entries, number, width);
-            write(shared, &path, &self.entries, Durability::Derived)?;
+        for (path, bytes) in edge(&self.dir, &self.frontier, &self.entries) {
+            write(shared, &path, &bytes, Durability::Derived)?;
         }
         let checkpoint =
             Checkpoint { origin: self.origin.clone(), size: self.frontier.size(), root: self.frontier.root() };
@@ -254,24 +246,14 @@ pub(crate) struct Edge {
 fn write_full(shared: &Shared, dir: &Path, entries: &mut Vec<u8>, tile: &FullTile) -> Result<(), Halt> {
     let sort = Sort::Hashes(tile.level);
     write(shared, &tile_path(dir, sort, tile.number, TILE_WIDTH), &hashes_to_bytes(&tile.hashes), Durability::Derived)?;
-    drop_partial(dir, sort, tile.number);
+    let before = tile.number.checked_sub(1);
+    before.map(|number| drop_partial(dir, sort, number));
     if tile.level == 0 {
         write(shared, &tile_path(dir, Sort::Entries, tile.number, TILE_WIDTH), entries, Durability::Derived)?;
-        drop_partial(dir, Sort::Entries, tile.number);
+        before.map(|number| drop_partial(dir, Sort::Entries, number));
         entries.clear();
     }
     Ok(())
-}
-
-fn drop_partial(dir: &Path, sort: Sort, full: u64) {
-    let Some(number) = full.checked_sub(1) else { return };
-    let one = tile_path(dir, sort, number, 1);
-    if let Some(partial) = one.parent()
-        && let Err(error) = fs::remove_dir_all(partial)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::warn!(path = %partial.display(), %error, "an outdated partial tile stays");
-    }
 }
 
 /// Replaces a file. While the disk is full nothing is appended either, and this is tried again.

@@ -162,6 +162,19 @@ impl Ledger {
         Ok(())
     }
 
+    /// Waits until nothing can be written before the node has restarted, and says why.
+    pub async fn stopped(&self) -> Unwritable {
+        let mut synced = self.shared.synced.subscribe();
+        loop {
+            synced.mark_unchanged();
+            if let Some(why) = self.shared.stop_reason() {
+                return why;
+            }
+            // The sender lives as long as this handle.
+            drop(synced.changed().await);
+        }
+    }
+
     /// When records are synced: in strict mode the paths wait for [`durable`](Self::durable) before every forward.
     #[must_use]
     pub fn sync(&self) -> Sync {
@@ -417,6 +430,11 @@ impl Shared {
         self.state.fetch_or(STOPPED, Ordering::AcqRel);
         self.wake_waiters();
         unwritable
+    }
+
+    fn stop_reason(&self) -> Option<Unwritable> {
+        let has_stopped = self.state.load(Ordering::Acquire) & STOPPED != 0;
+        has_stopped.then(|| self.trouble.lock().clone()).flatten()
     }
 
     /// Nothing is written until [`resume`](Self::resume).

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use grille_policy::Digest;
@@ -16,7 +16,7 @@ use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
 use crate::sha256::{Sha256, sha256};
-use crate::tiles::{Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
+use crate::tiles::{self, Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::{Clock, Wal};
 use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
 
@@ -185,6 +185,7 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
     let mut reader = FrameReader::open(dir).map_err(io("read", &first))?;
     let mut frontier = Frontier::default();
     let mut entries = Vec::new();
+    let mut published = Vec::new();
     let mut tear = None;
     let torn = loop {
         let path = reader.path();
@@ -199,19 +200,25 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
                     let bytes = hashes_to_bytes(&tile.hashes);
                     let end = (tile.number + 1) << (8 * (u32::from(tile.level) + 1));
                     restore(&tile_path(dir, Sort::Hashes(tile.level), tile.number, TILE_WIDTH), &bytes, end > signed)?;
+                    // Readers of an older checkpoint had them until now; a power loss may have emptied them.
+                    tiles::drop_partial(dir, Sort::Hashes(tile.level), tile.number);
                     if tile.level == 0 {
+                        tiles::drop_partial(dir, Sort::Entries, tile.number);
                         restore(&tile_path(dir, Sort::Entries, tile.number, TILE_WIDTH), &entries, end > signed)?;
                         entries.clear();
                     }
                     Ok::<_, OpenError>(())
                 })?;
-                if let Some(last) = last
-                    && last.size == frontier.size()
-                    && last.root != frontier.root()
-                {
-                    let (is, was) = (show_root(&frontier.root()), show_root(&last.root));
-                    let why = format!("the first {} records have the root {is}, and {was} was signed", last.size);
-                    return Err(backwards(dir, why));
+                if let Some(last) = last.filter(|last| last.size == frontier.size()) {
+                    if last.root != frontier.root() {
+                        let (is, was) = (show_root(&frontier.root()), show_root(&last.root));
+                        let why = format!("the first {} records have the root {is}, and {was} was signed", last.size);
+                        return Err(backwards(dir, why));
+                    }
+                    for (path, bytes) in tiles::edge(dir, &frontier, &entries) {
+                        restore(&path, &bytes, false)?;
+                        published.push(path);
+                    }
                 }
             }
             Next::End { torn } => break torn > 0,
@@ -228,6 +235,10 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
         let why = format!("it holds {} records, and {signed} were signed", frontier.size());
         return Err(backwards(dir, why));
     }
+    let edge = tiles::edge(dir, &frontier, &entries).into_iter().map(|(path, _)| path);
+    for path in edge.chain(published.clone()) {
+        drop_others(&path, &published).map_err(io("clear the folder of", &path))?;
+    }
     let (segment, offset) = tear.unwrap_or_else(|| (reader.segment(), reader.offset()));
     Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, is_torn: torn })
 }
@@ -241,9 +252,11 @@ fn is_own(frame: &Frame<'_>) -> bool {
     })
 }
 
-/// Writes a tile that is missing; one that is there and covered by a signature is left for `verify` to judge.
+/// Writes a tile that is missing, or that a power loss left without its bytes; one that is whole and covered by a signature
+/// is left for `verify` to judge.
 fn restore(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), OpenError> {
-    if !overwrite && path.exists() {
+    let is_whole = fs::metadata(path).is_ok_and(|tile| tile.len() == bytes.len() as u64);
+    if !overwrite && is_whole {
         return Ok(());
     }
     replace(path, bytes, Durability::Derived).map_err(|source| OpenError::Io {
@@ -251,6 +264,22 @@ fn restore(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), OpenError> 
         path: path.to_owned(),
         source,
     })
+}
+
+/// Removes the partial tiles beside this one that are not published, for the same reason.
+fn drop_others(path: &Path, published: &[PathBuf]) -> io::Result<()> {
+    let partial = match path.parent().map(fs::read_dir) {
+        Some(Ok(partial)) => partial,
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => return Ok(()),
+    };
+    for other in partial {
+        let other = other?.path();
+        if !published.contains(&other) {
+            fs::remove_file(other)?;
+        }
+    }
+    Ok(())
 }
 
 /// Moves everything from `offset` of `segment` on out of the log, into `cut/`: nothing is thrown away.

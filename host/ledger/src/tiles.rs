@@ -4,7 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::merkle::TILE_WIDTH;
+use crate::merkle::{Frontier, TILE_WIDTH};
 use crate::sha256::Hash;
 
 /// What a tile holds.
@@ -39,6 +39,17 @@ pub(crate) fn tile_path(dir: &Path, sort: Sort, number: u64, width: usize) -> Pa
     path
 }
 
+/// Removes the partial tiles of one that is full.
+pub(crate) fn drop_partial(dir: &Path, sort: Sort, number: u64) {
+    let one = tile_path(dir, sort, number, 1);
+    if let Some(partial) = one.parent()
+        && let Err(error) = fs::remove_dir_all(partial)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %partial.display(), %error, "an outdated partial tile stays");
+    }
+}
+
 /// The bytes of a tile, or none if it is not there. A partial one may have been replaced by its full successor.
 pub(crate) fn read_tile(dir: &Path, sort: Sort, number: u64, width: usize) -> io::Result<Option<(PathBuf, Vec<u8>)>> {
     for width in [width, TILE_WIDTH] {
@@ -56,6 +67,20 @@ pub(crate) fn push_entry(bundle: &mut Vec<u8>, leaf: &[u8]) {
     let length = u16::try_from(leaf.len()).expect("a leaf has at most 4096 bytes");
     bundle.extend_from_slice(&length.to_be_bytes());
     bundle.extend_from_slice(leaf);
+}
+
+/// The files of a tree's edge: its partial tiles, and the entries of the bundle that is not full.
+pub(crate) fn edge(dir: &Path, frontier: &Frontier, entries: &[u8]) -> Vec<(PathBuf, Vec<u8>)> {
+    let tile = |(level, number, hashes): (u8, u64, &[Hash])| {
+        (tile_path(dir, Sort::Hashes(level), number, hashes.len()), hashes_to_bytes(hashes))
+    };
+    let mut files: Vec<_> = frontier.partial().map(tile).collect();
+    let width = usize::try_from(frontier.size() % TILE_WIDTH as u64).expect("below 256");
+    if width > 0 {
+        let number = frontier.size() / TILE_WIDTH as u64;
+        files.push((tile_path(dir, Sort::Entries, number, width), entries.to_vec()));
+    }
+    files
 }
 
 pub(crate) fn hashes_to_bytes(hashes: &[Hash]) -> Vec<u8> {

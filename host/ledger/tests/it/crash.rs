@@ -1,127 +1,49 @@
 //! What survives the sudden end of the process.
 
-use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use grille_ledger::{
-    Ledger, LedgerConfig, Reader, Record, SealKey, SessionOpen, SigningKey, Sync, Unwritable, VerifyOptions,
-    VerifyReport, verify,
-};
+use grille_ledger::{Ledger, LedgerConfig, Reader, Record, SessionOpen, Sync, Unwritable};
 
+use crate::load::{Victim, is_sound};
 use crate::support::{Keys, allowed, decision, facts, outcome, write_sessions};
 
-const CHILD: &str = "GRILLE_LEDGER_TEST_CHILD";
 const FULL_CHILD: &str = "GRILLE_LEDGER_TEST_FULL_CHILD";
-const KILLS: u32 = 24;
-const WRITERS: u32 = 4;
 
-#[track_caller]
-fn is_sound(path: &Path) -> grille_ledger::Sound {
-    match verify(path, &mut VerifyOptions::default()).unwrap() {
-        VerifyReport::Ok(sound) => sound,
-        report => panic!("{report:?}"),
-    }
-}
-
-/// The process that gets killed: several sessions at once say what was acknowledged, as soon as it was.
-#[test]
-fn child() {
-    let Ok(path) = std::env::var(CHILD) else { return };
-    let path = PathBuf::from(path);
-    let beside = path.parent().unwrap();
-    let seal = SealKey::from_file(&beside.join("seal.key")).unwrap();
-    let signing = SigningKey::from_file(&beside.join("signing.key")).unwrap();
-    let base: u32 = fs::read_to_string(beside.join("round")).unwrap().parse().unwrap();
-    let config = LedgerConfig { segment_bytes: 300_000, ..LedgerConfig::new(path, signing, seal) };
-    let ledger = Ledger::open(config).unwrap();
-    std::thread::scope(|scope| {
-        for writer in 0..WRITERS {
-            let ledger = &ledger;
-            scope.spawn(move || {
-                let allowed = allowed();
-                for number in 0.. {
-                    let facts = facts(base * 1_000_000 + writer * 100_000 + number);
-                    let mut log = ledger.session(SessionOpen::new(&facts)).unwrap();
-                    for pair in 0..30 {
-                        let text = format!("select {pair} from patients");
-                        for record in [decision(facts.id, pair, &text, &allowed), outcome(facts.id, pair)] {
-                            let position = log.append(&record).unwrap();
-                            let line = format!("ack {} {}\n", position.index, facts.id);
-                            std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
-                        }
-                        std::thread::sleep(Duration::from_millis(2));
-                    }
-                    log.close("terminate").unwrap();
-                }
-            });
-        }
-    });
-}
+/// Kills per mode of syncing, each with several sessions in the middle of their records.
+const KILLS: u32 = 100;
+/// One ledger sees so many of them, so that looking at it stays short.
+const KILLS_PER_LEDGER: u32 = 20;
 
 #[test]
 fn every_acknowledged_record_survives_kill_9() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("ledger");
-    let keys = Keys::generate();
-    fs::write(dir.path().join("seal.key"), keys.seal.to_text().as_bytes()).unwrap();
-    fs::write(dir.path().join("signing.key"), keys.signing.to_text().as_bytes()).unwrap();
-    let mut acknowledged = HashMap::new();
-    let mut torn = 0;
-    for round in 0..KILLS {
-        fs::write(dir.path().join("round"), round.to_string()).unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["crash::child", "--exact", "--nocapture"])
-            .env(CHILD, &path)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("ack "))).unwrap().unwrap();
-        // Somewhere between two checkpoints, and in the middle of one.
-        let reader = std::thread::spawn(move || {
-            let rest = lines.map_while(Result::ok).filter(|line| line.starts_with("ack "));
-            std::iter::once(first).chain(rest).collect::<Vec<_>>()
-        });
-        std::thread::sleep(Duration::from_millis(20 + u64::from(round) * 37 % 180));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let mut said = reader.join().unwrap();
-        assert!(said.len() > 10, "there was load: {}", said.len());
-        // The last line may be cut off in the middle.
-        if said
-            .last()
-            .is_some_and(|line| line.split(' ').count() < 3 || !line.ends_with(|c: char| c.is_ascii_alphanumeric()))
-        {
-            said.pop();
+    survives_kills(false);
+}
+
+#[test]
+fn every_acknowledged_record_survives_kill_9_in_strict_mode() {
+    survives_kills(true);
+}
+
+fn survives_kills(is_strict: bool) {
+    let (mut acknowledged, mut torn) = (0, 0);
+    for _ in 0..KILLS / KILLS_PER_LEDGER {
+        let mut victim = Victim::new(is_strict);
+        for round in 0..KILLS_PER_LEDGER {
+            // Somewhere between two checkpoints, and in the middle of one.
+            victim.run(Duration::from_millis(10 + u64::from(round) * 37 % 130), &[]);
+            torn += u32::from(is_sound(&victim.path()).torn_bytes > 0);
         }
-        let whole = said.len() - 1;
-        for line in &said[..whole] {
-            let mut words = line.split(' ').skip(1);
-            let index: u64 = words.next().unwrap().parse().unwrap();
-            acknowledged.insert(index, words.next().unwrap().to_owned());
-        }
-        torn += u32::from(is_sound(&path).torn_bytes > 0);
-        let mut missing = acknowledged.clone();
-        for entry in Reader::open(&path, Some(keys.seal.clone())).unwrap().records().unwrap() {
-            let entry = entry.unwrap();
-            if missing.get(&entry.index).is_some_and(|session| *session == entry.leaf.sid.to_string()) {
-                assert!(entry.record().is_some());
-                missing.remove(&entry.index);
-            }
-        }
-        assert!(missing.is_empty(), "round {round}: {missing:?}");
+        let lost = victim.lost();
+        assert!(lost.is_empty(), "{lost:?}");
+        drop(victim.open());
+        assert!(is_sound(&victim.path()).sessions_aborted >= u64::from(KILLS_PER_LEDGER));
+        acknowledged += victim.acknowledged.len();
     }
-    println!("{} records acknowledged over {KILLS} kills, {torn} torn tails", acknowledged.len());
-    assert!(acknowledged.len() > 1_000, "{}", acknowledged.len());
-    let ledger = keys_open(&keys, &path);
-    drop(ledger);
-    assert!(is_sound(&path).sessions_aborted >= u64::from(KILLS));
+    println!("{acknowledged} records acknowledged over {KILLS} kills, {torn} torn tails");
+    assert!(acknowledged > 10 * KILLS as usize, "there was load: {acknowledged}");
 }
 
 /// Runs in a mount namespace of its own, on a file system of 5 MiB.
@@ -185,10 +107,6 @@ fn a_full_disk_refuses_and_goes_on_when_there_is_space() {
         return println!("no file system of its own here ({}): a full disk was not tried", complained.trim());
     }
     assert!(output.status.success() && said.contains("it was full after"), "{said}{complained}");
-}
-
-fn keys_open(keys: &Keys, path: &Path) -> Ledger {
-    Ledger::open(LedgerConfig { origin: None, ..keys.config(path) }).unwrap()
 }
 
 /// A directory in memory where there is one: these tests sync thousands of times and look at no disk.

@@ -5,6 +5,8 @@ mod bundle;
 mod crash;
 mod damage;
 mod decision;
+mod faults;
+mod load;
 mod read;
 mod recover;
 mod strangers;
