@@ -25,11 +25,22 @@ pub struct Gateway {
 impl Gateway {
     /// Starts `grille serve` and waits until it listens on all of these.
     pub fn start(config: &Path, log: &Path, addresses: &[SocketAddr]) -> Result<Self> {
+        Self::start_in(config, log, addresses, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(
+        config: &Path,
+        log: &Path,
+        addresses: &[SocketAddr],
+        environment: &[(&str, &Path)],
+    ) -> Result<Self> {
         let program = program()?;
         let file = File::create(log).with_context(|| format!("create {}", log.display()))?;
         let child = Command::new(&program)
             .args(["serve", "--permit-demo-issuer", "--config"])
             .arg(config)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("share the log")?)
             .stderr(file)
@@ -57,6 +68,22 @@ impl Gateway {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Kills it as a crash would.
+    pub fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// Waits until it ended by itself; its exit code.
+    pub fn ended(&mut self) -> Result<Option<i32>> {
+        let deadline = Instant::now() + START;
+        while self.is_alive() {
+            ensure!(Instant::now() < deadline, "the gateway does not end; it said: {}", self.said());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(self.child.wait().context("wait for the gateway")?.code())
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -82,8 +109,7 @@ fn answers(address: SocketAddr) -> bool {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 
@@ -99,6 +125,16 @@ pub fn resident_kib(pid: u32) -> Result<u64> {
 pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free loopback port")?;
     listener.local_addr().context("read the port")
+}
+
+/// A shim for `LD_PRELOAD`, compiled into `dir`, by which syncs fail and clocks step; `faults.c` says how.
+pub fn faults(dir: &Path) -> Result<PathBuf> {
+    let library = dir.join("faults.so");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/faults/faults.c");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&library).args([source, "-ldl"]);
+    ensure!(compiler.status().context("run the C compiler `cc`")?.success(), "{source} does not compile");
+    Ok(library)
 }
 
 /// A Python with psycopg, by which real clients of libpq 18 run.

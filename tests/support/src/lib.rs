@@ -11,7 +11,7 @@ mod statements;
 mod world;
 
 pub use chance::Chance;
-pub use gateway::{Gateway, free_address, program, python, resident_kib};
+pub use gateway::{Gateway, faults, free_address, program, python, resident_kib};
 pub use raw::{Raw, Reply};
 pub use statements::{STATEMENTS, statements};
 pub use world::{CLERK, Caller, OWNER, READER, World};

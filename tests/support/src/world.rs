@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
     time::Duration,
@@ -220,7 +220,7 @@ address = "{admin}"
 
     /// Edits the gateway's configuration, as an operator does while it runs.
     pub fn edit(&self, change: impl FnOnce(String) -> String) {
-        let config = self.dir.path().join("grille.toml");
+        let config = self.config();
         let text = fs::read_to_string(&config).expect("the configuration");
         fs::write(&config, change(text)).expect("the configuration");
     }
@@ -242,6 +242,20 @@ address = "{admin}"
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Kills the gateway if it still runs, and starts it again in this environment.
+    pub fn restart(&self, environment: &[(&str, &Path)]) {
+        let mut gateway = self.gateway();
+        gateway.kill();
+        let (config, log) = (self.config(), self.dir.path().join("gateway.log"));
+        *gateway = Gateway::start_in(&config, &log, &[self.address, self.admin], environment)
+            .unwrap_or_else(|error| panic!("it does not start again: {error:#}"));
+    }
+
+    /// The gateway's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir.path().join("grille.toml")
     }
 
     /// Where the gateway writes its ledger, and the key that opens what is sealed in it.

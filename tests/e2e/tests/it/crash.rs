@@ -31,7 +31,8 @@ struct House {
 }
 
 impl House {
-    async fn build() -> Self {
+    /// With `sync` as it stands in the configuration.
+    async fn build(sync: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let home = dir.path().join("database");
         let database = tokio::task::spawn_blocking(move || {
@@ -70,6 +71,7 @@ relations = ["*"]
 operations = ["*"]
 [ledger]
 path = "ledger"
+sync = "{sync}"
 [admin]
 address = "{admin}"
 "#,
@@ -204,7 +206,16 @@ fn recorded(path: &Path, seal: &SealKey) -> Recorded {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_happened_is_missing_after_kill_9() {
-    let house = House::build().await;
+    nothing_is_missing_after_kills("interval").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_happened_is_missing_after_kill_9_in_strict_mode() {
+    nothing_is_missing_after_kills("strict").await;
+}
+
+async fn nothing_is_missing_after_kills(sync: &str) {
+    let house = House::build(sync).await;
     let load = Arc::new(Load::default());
     let mut answered: HashSet<String> = HashSet::new();
     for round in 0..KILLS {

@@ -21,6 +21,7 @@ mod limits;
 mod markers;
 mod masked;
 mod names;
+mod outages;
 mod pipeline;
 mod policies;
 mod pressure;
