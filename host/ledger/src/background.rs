@@ -1,4 +1,5 @@
-//! The two background threads: one syncs, the other hashes, signs and publishes what is synced.
+//! The background threads: one syncs, another hashes, signs and publishes what is synced. Where there is an archive, a third
+//! fills it (`ship.rs`).
 
 use std::fs::File;
 use std::io;
@@ -16,6 +17,7 @@ use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
 use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
+use crate::ship::{Shipping, ship_loop};
 use crate::wal::unwritable;
 use crate::{SigningKey, Unwritable};
 
@@ -37,7 +39,12 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn start(shared: Arc<Shared>, signer: Signer, lock: File) -> io::Result<Self> {
+    pub(crate) fn start(
+        shared: Arc<Shared>,
+        signer: Signer,
+        shipping: Option<Shipping>,
+        lock: File,
+    ) -> io::Result<Self> {
         let threads = Self { shared: Arc::clone(&shared), running: Mutex::default(), _lock: lock };
         let sync = std::thread::Builder::new().name("ledger-sync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
@@ -47,10 +54,15 @@ impl Threads {
         let sign =
             std::thread::Builder::new().name("ledger-sign".to_owned()).spawn(move || sign_loop(&shared, signer))?;
         threads.running.lock().push(sign);
+        if let Some(shipping) = shipping {
+            let (shared, stop) = (Arc::clone(&threads.shared), threads.shared.shipper_stops.subscribe());
+            let ship = std::thread::Builder::new().name("ledger-ship".to_owned());
+            threads.running.lock().push(ship.spawn(move || ship_loop(&shared, &shipping, stop))?);
+        }
         Ok(threads)
     }
 
-    /// Ends both, after the work that they are at.
+    /// Ends them, after the work that they are at.
     pub(crate) fn stop(&self) {
         // The signer first: what the last sync covers is signed at the next start, not on the way out.
         let (signer, syncer) = (&self.shared.signer, &self.shared.syncer);
@@ -58,6 +70,7 @@ impl Threads {
             wish.lock().stop = true;
             wakes.notify_all();
         }
+        self.shared.shipper_stops.send_replace(true);
         for thread in std::mem::take(&mut *self.running.lock()) {
             if thread.join().is_err() {
                 tracing::error!("a background thread of the ledger panicked");

@@ -23,6 +23,14 @@ pub enum Unwritable {
         #[source]
         source: Arc<io::Error>,
     },
+    /// The archive does not take what was written. It goes on once it does.
+    #[error("{bytes} bytes of the ledger wait for the archive, more than the {limit} of `ledger.archive.queue`: see to the archive")]
+    Backlog {
+        /// What waits.
+        bytes: u64,
+        /// What may.
+        limit: u64,
+    },
     /// Something failed after which the files cannot be trusted any more (a failed sync, a failed cut): nothing is
     /// written until the node has restarted and read them again.
     #[error("the ledger stopped: {why}; restart the node, which reads it again")]
@@ -99,6 +107,15 @@ pub enum OpenError {
         path: PathBuf,
         /// How it differs.
         why: String,
+    },
+    /// The log's name in the archive is another ledger's, or cannot be asked for.
+    #[error("the log's name `{origin}` in the archive: one node, one writer")]
+    Claim {
+        /// The name.
+        origin: String,
+        /// Why.
+        #[source]
+        source: crate::ClaimError,
     },
     /// The first record could not be written.
     #[error("the first record of the node")]

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -13,6 +13,7 @@ use crate::background::Threads;
 use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
+use crate::ship::{self, Shipped, Shipping};
 use crate::tiles::{Durability, replace};
 use crate::wal::{Clock, Failed, Wal, unwritable};
 use crate::{Kept, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
@@ -40,6 +41,8 @@ pub struct LedgerConfig {
     pub recording_caps: RecordingCaps,
     /// A segment of the write-ahead log is closed when the next record would cross this size.
     pub segment_bytes: u64,
+    /// Where closed segments go, if anywhere.
+    pub shipping: Option<Shipping>,
 }
 
 impl LedgerConfig {
@@ -54,6 +57,7 @@ impl LedgerConfig {
             sync: Sync::default(),
             recording_caps: RecordingCaps::default(),
             segment_bytes: 64 << 20,
+            shipping: None,
         }
     }
 }
@@ -85,6 +89,8 @@ pub struct Status {
     pub synced: u64,
     /// Records under a published checkpoint.
     pub signed: u64,
+    /// How far the archive has come, where there is one.
+    pub archive: Option<Shipped>,
     /// Why nothing can be written.
     pub trouble: Option<String>,
 }
@@ -201,6 +207,7 @@ impl Ledger {
             written: self.shared.wal.lock().written(),
             synced: *self.shared.synced.borrow(),
             signed: *self.shared.signed.borrow(),
+            archive: self.shared.has_archive.then(|| self.shared.archived.borrow().clone()),
             trouble: self.shared.check().err().map(|error| error.to_string()),
         }
     }
@@ -234,6 +241,7 @@ impl Ledger {
 const SUSPENDED: u8 = 1;
 const STOPPED: u8 = 2;
 const CLOSED: u8 = 4;
+const BACKLOG: u8 = 8;
 
 /// What all handles and both background threads share.
 pub(crate) struct Shared {
@@ -251,6 +259,13 @@ pub(crate) struct Shared {
     /// The constants above; zero where all is well, so that appending costs one load.
     state: AtomicU8,
     trouble: Mutex<Option<Unwritable>>,
+    /// Why the archive is in the way.
+    backlog: Mutex<Option<Unwritable>>,
+    has_archive: bool,
+    /// The first segment that the archive has not taken.
+    pub(crate) shipped: AtomicU32,
+    pub(crate) archived: watch::Sender<Shipped>,
+    pub(crate) shipper_stops: watch::Sender<bool>,
     /// Whether something was written since the last sync began.
     pub(crate) is_dirty: AtomicBool,
     pub(crate) syncer: Mutex<Wish>,
@@ -283,6 +298,7 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, origin, verifier_key, wal, keys, signed } = parts;
+        let shipped = ship::marked(&config.path);
         Self {
             dir: config.path,
             origin,
@@ -299,6 +315,11 @@ impl Shared {
             policies: Mutex::new(VecDeque::new()),
             state: AtomicU8::new(0),
             trouble: Mutex::new(None),
+            backlog: Mutex::new(None),
+            has_archive: config.shipping.is_some(),
+            shipped: AtomicU32::new(shipped),
+            archived: watch::Sender::default(),
+            shipper_stops: watch::Sender::new(false),
             is_dirty: AtomicBool::new(false),
             syncer: Mutex::default(),
             syncer_wakes: Condvar::new(),
@@ -345,7 +366,7 @@ impl Shared {
             return Ok(());
         }
         self.check_storage()?;
-        Err(Unwritable::Closed)
+        Err(self.backlog.lock().clone().unwrap_or(Unwritable::Closed))
     }
 
     /// Whether the background can do its work, also while the ledger closes.
@@ -375,7 +396,24 @@ impl Shared {
 
     /// Whether nothing but ends may be written.
     pub(crate) fn is_suspended(&self) -> bool {
-        self.state.load(Ordering::Acquire) == SUSPENDED
+        let state = self.state.load(Ordering::Acquire);
+        state & (SUSPENDED | BACKLOG) != 0 && state & (STOPPED | CLOSED) == 0
+    }
+
+    /// Nothing new is written while too much waits for the archive.
+    pub(crate) fn note_backlog(&self, why: Option<Unwritable>) {
+        let is_full = why.is_some();
+        if let Some(why) = &why
+            && self.state.load(Ordering::Acquire) & BACKLOG == 0
+        {
+            tracing::error!(%why, "the ledger cannot go on for now");
+        }
+        *self.backlog.lock() = why;
+        if is_full {
+            self.state.fetch_or(BACKLOG, Ordering::AcqRel);
+        } else if self.state.fetch_and(!BACKLOG, Ordering::AcqRel) & BACKLOG != 0 {
+            tracing::info!("the ledger goes on");
+        }
     }
 
     /// Sets space aside; false where there is none.

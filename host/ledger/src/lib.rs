@@ -5,8 +5,8 @@
 //! that other people's tools verify the directory as it lies. Appending is synchronous and returns when the bytes have
 //! reached the page cache; two background threads sync, hash, sign and publish.
 //!
-//! This room decides nothing, knows no protocol, opens no network connection and reads no environment. It never
-//! deletes a record. FORMAT.md beside this crate describes every byte that it writes.
+//! This room decides nothing, knows no protocol, reaches the network through the archive only and reads no environment. It
+//! never deletes a record. FORMAT.md beside this crate describes every byte that it writes.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -30,6 +30,7 @@ mod seal;
 mod search;
 mod session;
 mod sha256;
+mod ship;
 mod tiles;
 mod verify;
 mod wal;
@@ -53,5 +54,6 @@ pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};
 pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
+pub use ship::{ClaimError, Shipped, Shipping};
 pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};
 pub use witness::{WITNESS_REQUEST_BYTES_MAX, Witness, WitnessAnswer, cosignature, witness_request};

@@ -16,6 +16,7 @@ use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
 use crate::sha256::{Sha256, sha256};
+use crate::ship::{self, SEGMENT_AGE, Shipping};
 use crate::tiles::{self, Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::{Clock, Wal};
 use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
@@ -43,9 +44,13 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         let path = path.to_owned();
         move |source| OpenError::Io { action, path, source }
     };
+    if let Some(Shipping { archive, .. }) = &config.shipping {
+        ship::claim(&dir, &origin, archive).map_err(|source| OpenError::Claim { origin: origin.clone(), source })?;
+    }
     let path = segment_path(&dir, segment);
     let wal = Wal::resume(&dir, config.segment_bytes, (segment, offset), size, Clock::start())
-        .map_err(io("go on with", &path))?;
+        .map_err(io("go on with", &path))?
+        .with_segment_age(config.shipping.as_ref().map(|_| SEGMENT_AGE));
     let reader = FrameReader::open_at(&dir, segment, wal.offset(), size).map_err(io("read", &path))?;
     let keys = KeyFile::open(&dir).map_err(io("open the wrapped keys in", &dir.join("keys")))?;
     let path = dir.join("log.vkey");
@@ -58,11 +63,12 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let edge = Edge { reader, ..edge };
     let signer = Signer::new(&dir, config.signing_key.clone(), verifier_key.id(), origin.clone(), edge, signed);
     let origin: Arc<str> = origin.into();
+    let shipping = config.shipping.clone();
     let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed }));
     if !shared.make_reserve() {
         tracing::warn!(path = %dir.display(), "no space could be set aside for the ends of what is under way");
     }
-    let threads = Threads::start(Arc::clone(&shared), signer, lock).map_err(io("start the threads of", &dir))?;
+    let threads = Threads::start(Arc::clone(&shared), signer, shipping, lock).map_err(io("start the threads of", &dir))?;
     let mut first = vec![Record::NodeStart(NodeStart {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),

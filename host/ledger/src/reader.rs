@@ -411,7 +411,7 @@ fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
 }
 
 /// The index of a segment's first record, as its first line says.
-fn first_index(dir: &Path, segment: u32) -> Result<u64, ReadError> {
+pub(crate) fn first_index(dir: &Path, segment: u32) -> Result<u64, ReadError> {
     let path = segment_path(dir, segment);
     let mut header = [0; SEGMENT_HEADER_BYTES];
     File::open(&path).and_then(|mut file| file.read_exact(&mut header)).map_err(io(&path))?;

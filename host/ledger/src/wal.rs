@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Unwritable;
 use crate::frame::{HEADER_BYTES, SEGMENT_HEADER_BYTES, segment_header, segment_path, write_header};
@@ -33,6 +34,10 @@ pub(crate) struct Wal {
     next: u64,
     retired: Vec<Arc<File>>,
     clock: Clock,
+    /// A segment with anything in it is closed when it is so old.
+    segment_age: Option<Duration>,
+    /// When the segment began, in microseconds since the start.
+    begun: u64,
 }
 
 impl Wal {
@@ -51,7 +56,9 @@ impl Wal {
             offset,
             next,
             retired: Vec::new(),
+            begun: clock.mono(),
             clock,
+            segment_age: None,
         };
         if offset < SEGMENT_HEADER_BYTES as u64 {
             wal.file.set_len(0)?;
@@ -63,10 +70,17 @@ impl Wal {
         Ok(wal)
     }
 
+    /// Closes segments by age, too.
+    pub(crate) fn with_segment_age(self, segment_age: Option<Duration>) -> Self {
+        Self { segment_age, ..self }
+    }
+
     /// Completes and writes a frame: header space, sealed contents, and the beginning of a leaf from `leaf_at` on. Returns the record's index.
     pub(crate) fn append(&mut self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Failed> {
         let longest = frame.len() as u64 + LEAF_END_BYTES;
-        if self.offset > SEGMENT_HEADER_BYTES as u64 && self.offset + longest > self.segment_bytes {
+        let is_old = self.segment_age.is_some_and(|age| self.clock.mono() - self.begun > micros(age));
+        let is_used = self.offset > SEGMENT_HEADER_BYTES as u64;
+        if is_used && (is_old || self.offset + longest > self.segment_bytes) {
             self.rotate()?;
         }
         let begun = frame.len();
@@ -94,6 +108,11 @@ impl Wal {
     /// The number of records written.
     pub(crate) const fn written(&self) -> u64 {
         self.next
+    }
+
+    /// The segment that is written to.
+    pub(crate) const fn segment(&self) -> u32 {
+        self.segment
     }
 
     /// Where the next frame starts.
@@ -140,6 +159,7 @@ impl Wal {
         self.path = path;
         self.segment = segment;
         self.offset = SEGMENT_HEADER_BYTES as u64;
+        self.begun = self.clock.mono();
         Ok(())
     }
 }
@@ -173,6 +193,10 @@ impl Clock {
     }
 
     pub(crate) fn mono(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros(self.start.elapsed())
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

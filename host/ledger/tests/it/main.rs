@@ -1,6 +1,7 @@
 //! The ledger as other rooms use it, on a real file system.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod archive;
 mod bundle;
 mod crash;
 mod damage;

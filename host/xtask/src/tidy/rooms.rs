@@ -8,12 +8,13 @@ use serde_json::Value;
 use crate::shell::{cargo, read};
 
 /// Each room and its storey. A room may import rooms of lower storeys.
-const STOREYS: [(&str, u8); 20] = [
+const STOREYS: [(&str, u8); 21] = [
     ("grille-policy", 0),
     ("grille-pg-codec", 1),
     ("grille-sql", 1),
     ("grille-mask", 1),
     ("grille-config", 1),
+    ("grille-archive", 1),
     ("grille-ledger", 2),
     ("grille-net", 2),
     ("grille-identity", 2),
@@ -33,8 +34,12 @@ const STOREYS: [(&str, u8); 20] = [
 ];
 
 /// Heavy libraries and the only rooms that may name them.
-const FENCED: [(&str, &[&str]); 3] =
-    [("wasmtime", &["grille-plugin"]), ("pg_raw_parse", &["grille-sql"]), ("openidconnect", &["grille-identity"])];
+const FENCED: [(&str, &[&str]); 4] = [
+    ("wasmtime", &["grille-plugin"]),
+    ("pg_raw_parse", &["grille-sql"]),
+    ("openidconnect", &["grille-identity"]),
+    ("object_store", &["grille-archive"]),
+];
 
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let text = read(cargo(root).args(["metadata", "--format-version", "1", "--no-deps", "--offline"]))?;

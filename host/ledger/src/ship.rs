@@ -1,0 +1,252 @@
+//! Closed segments and checkpoints go to the archive, in a thread of their own: a slow archive holds up no session. What it
+//! has not taken yet is counted, and beyond a cap nothing new is written, unless the configuration says otherwise.
+//!
+//! Wrapped keys are never shipped: an archive that nobody can delete from would undo every shredding.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use grille_archive::{Archive, ArchiveError};
+use grille_policy::Digest;
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use crate::Unwritable;
+use crate::frame::segment_path;
+use crate::ledger::Shared;
+use crate::note::Checkpoint;
+use crate::reader::first_index;
+use crate::sha256::sha256;
+use crate::tiles::{Durability, replace};
+
+/// How often it is looked whether something has to go.
+const LOOK: Duration = Duration::from_secs(1);
+/// An archive that fails is asked again after one second, then after twice as long each time, up to this.
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// A checkpoint goes at least this often while records are written: hidden changes reach back this far at most.
+const ANCHOR_EVERY: Duration = Duration::from_secs(300);
+/// A segment with anything in it is closed after this, so that a quiet node's records go, too.
+pub(crate) const SEGMENT_AGE: Duration = Duration::from_secs(3600);
+
+/// Where sealed segments go, and what happens while they cannot.
+#[derive(Debug, Clone)]
+pub struct Shipping {
+    /// The archive.
+    pub archive: Archive,
+    /// How many bytes of closed segments may wait for it.
+    pub queue_bytes: u64,
+    /// Beyond that: whether records go on all the same.
+    pub goes_on: bool,
+}
+
+/// How far the archive has come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Shipped {
+    /// Records under a checkpoint that the archive holds.
+    pub anchored: u64,
+    /// Closed segments that it has not taken.
+    pub segments_waiting: u32,
+    /// Their bytes.
+    pub bytes_waiting: u64,
+    /// Why the last attempt failed.
+    pub trouble: Option<String>,
+}
+
+/// Ships until it is told to stop.
+pub(crate) fn ship_loop(shared: &Shared, shipping: &Shipping, mut stop: watch::Receiver<bool>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            shared.stop_for_good(format!("the thread that fills the archive cannot start: {error}").into());
+            return;
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            () = count(shared, shipping) => {}
+            () = ship(shared, shipping) => {}
+        }
+    });
+}
+
+/// Counts what waits while the archive is busy or away.
+async fn count(shared: &Shared, shipping: &Shipping) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (first, open) = (shared.shipped.load(Ordering::Acquire), shared.wal.lock().segment());
+        let bytes = (first..open).filter_map(|segment| fs::metadata(segment_path(&shared.dir, segment)).ok());
+        let bytes = bytes.map(|segment| segment.len()).sum();
+        shared.archived.send_modify(|state| {
+            state.segments_waiting = open - first.min(open);
+            state.bytes_waiting = bytes;
+        });
+        let is_full = bytes > shipping.queue_bytes && !shipping.goes_on;
+        shared.note_backlog(is_full.then_some(Unwritable::Backlog { bytes, limit: shipping.queue_bytes }));
+    }
+}
+
+async fn ship(shared: &Shared, shipping: &Shipping) {
+    let mut pause = LOOK;
+    let mut anchored = Anchored { size: 0, at: None };
+    loop {
+        let failed = turn(shared, &shipping.archive, &mut anchored).await.err();
+        let trouble = failed.as_ref().map(Failed::describe);
+        match (&failed, &trouble) {
+            (Some(Failed::Conflict(name)), _) => {
+                let why = format!("{name} in the archive is another ledger's: two nodes have one name");
+                shared.stop_for_good(why.into());
+                return;
+            }
+            (Some(_), Some(why)) if pause == LOOK => tracing::warn!(%why, "the archive takes nothing for now"),
+            (None, _) if pause != LOOK => tracing::info!("the archive takes segments again"),
+            _ => {}
+        }
+        pause = if failed.is_some() { (pause * 2).min(RETRY_MAX) } else { LOOK };
+        shared.archived.send_modify(|state| {
+            state.trouble = trouble;
+            state.anchored = anchored.size;
+        });
+        sleep(pause).await;
+    }
+}
+
+/// The newest checkpoint that the archive holds.
+struct Anchored {
+    size: u64,
+    at: Option<Instant>,
+}
+
+enum Failed {
+    Archive(ArchiveError),
+    Conflict(String),
+    Local(String),
+}
+
+impl Failed {
+    fn describe(&self) -> String {
+        match self {
+            Self::Archive(error) => {
+                let causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
+                causes.fold(error.to_string(), |said, cause| format!("{said}: {cause}"))
+            }
+            Self::Conflict(why) | Self::Local(why) => why.clone(),
+        }
+    }
+}
+
+impl From<ArchiveError> for Failed {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Conflict { name } => Self::Conflict(name),
+            error => Self::Archive(error),
+        }
+    }
+}
+
+/// Ships what can go: segments that are closed and signed, then a checkpoint where one is due.
+async fn turn(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Result<(), Failed> {
+    let mut has_shipped = false;
+    loop {
+        let segment = shared.shipped.load(Ordering::Acquire);
+        if segment >= shared.wal.lock().segment() {
+            break;
+        }
+        let next = first_index(&shared.dir, segment + 1).map_err(|error| Failed::Local(error.to_string()))?;
+        if next > *shared.signed.borrow() {
+            break;
+        }
+        let bytes = read(&segment_path(&shared.dir, segment))?;
+        archive.put(&name(shared, &format!("wal/{segment:08}.wal")), bytes.into(), false).await?;
+        mark(&shared.dir, segment + 1).map_err(|error| Failed::Local(format!("note what was shipped: {error}")))?;
+        shared.shipped.store(segment + 1, Ordering::Release);
+        has_shipped = true;
+    }
+    let is_due = anchored.at.is_none_or(|at| at.elapsed() >= ANCHOR_EVERY);
+    if has_shipped || (is_due && *shared.signed.borrow() > anchored.size) {
+        anchor(shared, archive, anchored).await?;
+    }
+    Ok(())
+}
+
+async fn anchor(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Result<(), Failed> {
+    let note = read(&shared.dir.join("checkpoint"))?;
+    let text = std::str::from_utf8(&note).ok().and_then(|note| Checkpoint::peek(note).ok());
+    let Some(Checkpoint { size, .. }) = text else {
+        return Err(Failed::Local("the published checkpoint cannot be read".to_owned()));
+    };
+    // Witnesses may sign the same tree later.
+    let digest = Digest(sha256(&note)).to_string();
+    let what = format!("checkpoint/{size:020}-{}", digest.get(..8).unwrap_or_default());
+    archive.put(&name(shared, &what), note.into(), false).await?;
+    *anchored = Anchored { size, at: Some(Instant::now()) };
+    Ok(())
+}
+
+fn name(shared: &Shared, what: &str) -> String {
+    format!("{}/{what}", shared.origin())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failed> {
+    fs::read(path).map_err(|error| Failed::Local(format!("read {}: {error}", path.display())))
+}
+
+/// The first segment that is not in the archive, as the last run knew it. Without the note all are offered again.
+pub(crate) fn marked(dir: &Path) -> u32 {
+    fs::read_to_string(dir.join("shipped")).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+}
+
+fn mark(dir: &Path, next: u32) -> io::Result<()> {
+    replace(&dir.join("shipped"), format!("{next}\n").as_bytes(), Durability::Derived)
+}
+
+/// The archive's word that no other directory writes under this log's name. Who had it once may start while the archive is
+/// away; who runs two copies of one directory is found out by the first segment that differs.
+pub(crate) fn claim(dir: &Path, origin: &str, archive: &Archive) -> Result<(), ClaimError> {
+    let path = dir.join("claim");
+    let own = match fs::read(&path) {
+        Ok(own) => own,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut random = [0; 16];
+            aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random number"))?;
+            let own = format!("{}\n", crate::sha256::to_base64(&random)).into_bytes();
+            replace(&path, &own, Durability::Synced)?;
+            own
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let archive = archive.clone();
+    let name = format!("{origin}/writer");
+    // A thread of its own, since the caller may be inside a runtime.
+    let asked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok::<_, ClaimError>(runtime.block_on(archive.put(&name, own.into(), false))?)
+    });
+    match asked.join().unwrap_or_else(|_| Err(io::Error::other("the thread that asked panicked").into())) {
+        Ok(()) if dir.join("shipped").exists() => Ok(()),
+        Ok(()) => Ok(mark(dir, 0)?),
+        Err(ClaimError::Archive(why @ ArchiveError::Store { .. })) if dir.join("shipped").exists() => {
+            tracing::warn!(%why, "the archive is away at start; the name was this ledger's before");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Why the name is not this directory's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClaimError {
+    /// The directory's own half of it.
+    #[error("the claim in the ledger's directory")]
+    Io(#[from] io::Error),
+    /// The archive's.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+}
