@@ -56,6 +56,16 @@ fn render(status: &Status, policies: &Policies) -> String {
     {
         page.sample("", &labels(&[("stage", stage)]), count);
     }
+    page.family("grille_ledger_unsigned_tail", "gauge", "Records behind the published checkpoint.");
+    page.sample("", "", status.ledger.written.saturating_sub(status.ledger.signed));
+    if let Some(archive) = &status.ledger.archive {
+        page.family("grille_ledger_unanchored_tail", "gauge", "Records behind the checkpoint that the archive holds.");
+        page.sample("", "", status.ledger.written.saturating_sub(archive.anchored));
+        page.family("grille_ledger_archive_waiting_bytes", "gauge", "Closed segments that the archive has not taken.");
+        page.sample("", "", archive.bytes_waiting);
+        page.family("grille_ledger_archive_reachable", "gauge", "Whether the archive took what it was last offered.");
+        page.sample("", "", flag(archive.trouble.is_none()));
+    }
     of_policies(&mut page, &policies.policies);
     page.text
 }

@@ -43,7 +43,23 @@ pub struct Ledger {
     pub synced: u64,
     /// Records under a published checkpoint.
     pub signed: u64,
+    /// How far the archive has come, where there is one.
+    #[serde(default)]
+    pub archive: Option<Archived>,
     /// Why nothing can be written.
+    pub trouble: Option<Arc<str>>,
+}
+
+/// The archive at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Archived {
+    /// Records under a checkpoint that the archive holds.
+    pub anchored: u64,
+    /// Closed segments that it has not taken.
+    pub segments_waiting: u32,
+    /// Their bytes.
+    pub bytes_waiting: u64,
+    /// Why the last attempt failed.
     pub trouble: Option<Arc<str>>,
 }
 

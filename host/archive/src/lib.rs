@@ -9,7 +9,7 @@
 
 mod lock;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,43 +18,13 @@ use object_store::aws::{AmazonS3Builder, AwsCredential, Checksum};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::{ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig};
-use url::Url;
 
-pub use lock::{Lock, LockMode};
 use lock::{Holds, Locking, OnHold};
+pub use lock::{Lock, LockMode};
 
 /// One request, from its first byte to the last of its answer: a segment of 64 MiB at half a MiB a second.
 const REQUEST: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(10);
-
-/// Where the archive is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A folder, `file:///mnt/worm`.
-    Folder(PathBuf),
-    /// A bucket and what names in it begin with, `s3://bucket/prefix`.
-    Bucket {
-        /// The bucket.
-        bucket: String,
-        /// Without slashes around it; may be empty.
-        prefix: String,
-    },
-}
-
-impl Place {
-    /// Reads `file:///folder` or `s3://bucket/prefix`.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        const EXPECTED: &str = "expected `s3://bucket/prefix` or `file:///folder`";
-        let url = Url::parse(text).map_err(|_| EXPECTED)?;
-        match (url.scheme(), url.host_str()) {
-            ("s3", Some(bucket)) => {
-                Ok(Self::Bucket { bucket: bucket.to_owned(), prefix: url.path().trim_matches('/').to_owned() })
-            }
-            ("file", None | Some("")) => url.to_file_path().map(Self::Folder).map_err(|()| EXPECTED),
-            _ => Err(EXPECTED),
-        }
-    }
-}
 
 /// How a bucket is reached.
 #[derive(Clone)]
@@ -118,11 +88,8 @@ impl Archive {
 
     /// A bucket; what is written carries `lock`.
     pub fn bucket(bucket: &str, prefix: &str, access: &Access, lock: Option<Lock>) -> Result<Self, ArchiveError> {
-        let credential = AwsCredential {
-            key_id: access.key_id.clone(),
-            secret_key: access.secret_key.clone(),
-            token: None,
-        };
+        let credential =
+            AwsCredential { key_id: access.key_id.clone(), secret_key: access.secret_key.clone(), token: None };
         let options = ClientOptions::new()
             .with_timeout(REQUEST)
             .with_connect_timeout(CONNECT)
@@ -143,8 +110,9 @@ impl Archive {
             builder = builder.with_endpoint(endpoint);
         }
         let store = Arc::new(builder.build().map_err(ArchiveError::Setup)?);
-        let holds = Holds::new(Arc::clone(&store), &locking, &options).map_err(ArchiveError::Setup)?;
-        Ok(Self { store, prefix: prefix.to_owned(), holds: Some(Arc::new(holds)) })
+        let holds = lock.map(|_| Holds::new(Arc::clone(&store), &locking, &options)).transpose();
+        let holds = holds.map_err(ArchiveError::Setup)?.map(Arc::new);
+        Ok(Self { store, prefix: prefix.to_owned(), holds })
     }
 
     /// Writes an object that is not there yet, under a legal hold if `is_held`. One that is there with the same bytes is
@@ -172,7 +140,8 @@ impl Archive {
         found.bytes().await.map(Some).map_err(|source| failed(name, source))
     }
 
-    /// Puts an object that is there under a legal hold, or takes it away. A folder knows none.
+    /// Puts an object that is there under a legal hold, or takes it away. A folder knows none, nor does a bucket
+    /// without Object Lock.
     pub async fn hold(&self, name: &str, is_held: bool) -> Result<(), ArchiveError> {
         let Some(holds) = &self.holds else { return Ok(()) };
         holds.set(&self.path(name), is_held).await.map_err(|source| failed(name, source))
@@ -185,20 +154,4 @@ impl Archive {
 
 fn failed(name: &str, source: object_store::Error) -> ArchiveError {
     ArchiveError::Store { name: name.to_owned(), source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places() {
-        let bucket = |bucket: &str, prefix: &str| Ok(Place::Bucket { bucket: bucket.into(), prefix: prefix.into() });
-        assert_eq!(Place::parse("s3://evidence"), bucket("evidence", ""));
-        assert_eq!(Place::parse("s3://evidence/grille/prod/"), bucket("evidence", "grille/prod"));
-        assert_eq!(Place::parse("file:///mnt/worm"), Ok(Place::Folder("/mnt/worm".into())));
-        for text in ["", "evidence", "s3://", "http://x/y", "file://host/x"] {
-            assert!(Place::parse(text).is_err(), "{text}");
-        }
-    }
 }

@@ -22,6 +22,8 @@ const MODE: HeaderName = HeaderName::from_static("x-amz-object-lock-mode");
 const UNTIL: HeaderName = HeaderName::from_static("x-amz-object-lock-retain-until-date");
 const LEGAL_HOLD: HeaderName = HeaderName::from_static("x-amz-object-lock-legal-hold");
 const CONTENT_SHA256: HeaderName = HeaderName::from_static("x-amz-content-sha256");
+/// Says that the body comes with its checksum, without which nothing is locked.
+const ALGORITHM: HeaderName = HeaderName::from_static("x-amz-sdk-checksum-algorithm");
 const CHECKSUM: HeaderName = HeaderName::from_static("x-amz-checksum-sha256");
 
 /// What protects an object from being deleted or replaced.
@@ -70,6 +72,7 @@ impl Locking {
         let until = HeaderValue::from_str(&until.to_string()).expect("a time is plain text");
         let is_held = request.extensions().get::<OnHold>().is_some();
         let headers = request.headers_mut();
+        headers.insert(ALGORITHM, HeaderValue::from_static("SHA256"));
         headers.insert(MODE, HeaderValue::from_static(mode));
         headers.insert(UNTIL, until);
         if is_held {
@@ -127,9 +130,14 @@ impl Holds {
         let mut url = self.store.signed_url(Method::PUT, path, Duration::from_secs(60)).await?;
         url.set_query(Some("legal-hold"));
         let status = if is_held { "ON" } else { "OFF" };
-        let body = format!("<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>{status}</Status></LegalHold>");
+        let body = format!(
+            "<LegalHold xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Status>{status}</Status></LegalHold>"
+        );
         let checksum = STANDARD.encode(digest(&SHA256, body.as_bytes()));
-        let request = Request::put(url.as_str()).header(CHECKSUM, checksum).body(HttpRequestBody::from(body));
+        let request = Request::put(url.as_str())
+            .header(ALGORITHM, "SHA256")
+            .header(CHECKSUM, checksum)
+            .body(HttpRequestBody::from(body));
         let answer = self.client.execute(request.map_err(refused)?).await.map_err(refused)?;
         if answer.status().is_success() {
             return Ok(());

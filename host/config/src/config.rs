@@ -333,6 +333,45 @@ pub struct Ledger {
     pub signing_key: KeyRef,
     pub seal_key: KeyRef,
     pub sync: Sync,
+    pub archive: Option<Archive>,
+}
+
+/// Where closed segments go: `ledger.segments` and `[ledger.archive]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    pub place: ArchivePlace,
+    /// How much may wait for it.
+    pub queue: u64,
+    /// Whether records go on beyond that.
+    pub goes_on: bool,
+}
+
+/// A folder, or a bucket of a store that speaks S3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchivePlace {
+    Folder(PathBuf),
+    Bucket(Box<Bucket>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bucket {
+    pub name: String,
+    /// What names in it begin with, without slashes around it.
+    pub prefix: String,
+    /// None for AWS itself.
+    pub endpoint: Option<String>,
+    pub region: String,
+    pub key_id: SecretRef,
+    pub secret_key: SecretRef,
+    /// What nobody may delete, and for how long; none where the bucket has no Object Lock.
+    pub lock: Option<ObjectLock>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectLock {
+    /// Whether not even the account's owner may shorten it.
+    pub is_compliance: bool,
+    pub retention: Duration,
 }
 
 /// When records are made durable.

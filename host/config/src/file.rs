@@ -444,6 +444,52 @@ pub struct Ledger {
     pub seal_key: Option<Secret>,
     /// When records are made durable; default "interval".
     pub sync: Option<Sync>,
+    /// Where closed segments and checkpoints go besides: "s3://bucket/prefix" or "file:///folder"; default: nowhere.
+    pub segments: Option<String>,
+    /// How that place is reached, and what happens while it cannot.
+    pub archive: Option<Archive>,
+    /// How long nobody can delete what is archived in a bucket; default "6y", a year being 366 days.
+    pub retention: Option<String>,
+}
+
+/// The archive of closed segments.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Archive {
+    /// The store's address where it is not AWS itself, such as "https://s3.example.org".
+    pub endpoint: Option<String>,
+    /// The region that requests are signed for; default "us-east-1".
+    pub region: Option<String>,
+    /// The id of the access key.
+    pub key_id: Option<Secret>,
+    /// The access key.
+    pub secret_key: Option<Secret>,
+    /// What Object Lock holds objects with; default "compliance".
+    pub lock: Option<ObjectLock>,
+    /// How much may wait for the archive on this disk; default "4GiB".
+    pub queue: Option<String>,
+    /// What happens beyond that; default "refuse".
+    pub when_full: Option<WhenFull>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectLock {
+    /// Nobody deletes before the time is over.
+    Compliance,
+    /// Whoever has the right to bypass it may.
+    Governance,
+    /// The bucket has no Object Lock.
+    None,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenFull {
+    /// Nothing new is forwarded until the archive has caught up.
+    Refuse,
+    /// Records go on; status and metrics say how much is not archived.
+    GoOn,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]

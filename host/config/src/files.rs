@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::{CertPair, Config, KeyRef, ListenerTls, Problem, SecretRef};
+use crate::{ArchivePlace, CertPair, Config, KeyRef, ListenerTls, Problem, SecretRef};
 
 /// Whether the files that are named can be read. Keys that are generated on first start may be missing then.
 #[must_use]
@@ -34,6 +34,10 @@ pub fn check_files(config: &Config) -> Vec<Problem> {
     check.key("masking.key", &config.masking.key);
     check.key("ledger.signing_key", &config.ledger.signing_key);
     check.key("ledger.seal_key", &config.ledger.seal_key);
+    if let Some(ArchivePlace::Bucket(bucket)) = config.ledger.archive.as_ref().map(|archive| &archive.place) {
+        check.secret("ledger.archive.key_id", Some(&bucket.key_id));
+        check.secret("ledger.archive.secret_key", Some(&bucket.secret_key));
+    }
     check.problems.sort_by_key(|problem| (problem.line, problem.column));
     check.problems
 }

@@ -22,9 +22,9 @@ mod validate;
 use std::path::Path;
 
 pub use config::{
-    Accepts, Admin, Auth, CertPair, ClientCerts, Config, Isolation, Issuer, KeyRef, Ledger, Limits, Listener,
-    ListenerTls, Login, Lookup, Masking, Pin, Policy, Protocol, Record, Review, Rights, Role, RoleLimits, SecretRef,
-    Sync, Target, TargetTls, TlsMode, UpstreamAddress, Volume,
+    Accepts, Admin, Archive, ArchivePlace, Auth, Bucket, CertPair, ClientCerts, Config, Isolation, Issuer, KeyRef,
+    Ledger, Limits, Listener, ListenerTls, Login, Lookup, Masking, ObjectLock, Pin, Policy, Protocol, Record, Review,
+    Rights, Role, RoleLimits, SecretRef, Sync, Target, TargetTls, TlsMode, UpstreamAddress, Volume,
 };
 pub use files::check_files;
 pub use locate::Locations;

@@ -9,6 +9,8 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
+        // A leap year's days: whoever keeps something for a year keeps it long enough.
+        "y" => 366 * 86_400_000,
         _ => return None,
     };
     number.checked_mul(ms).map(Duration::from_millis)
@@ -30,7 +32,7 @@ pub(crate) fn size(text: &str) -> Option<u64> {
 /// The duration as it would be written.
 pub(crate) fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
+    [(366 * 86_400_000, "y"), (86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")]
         .into_iter()
         .find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit))
         .map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
@@ -56,7 +58,14 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, ms) in [("0s", 0), ("100ms", 100), ("30s", 30_000), ("8h", 28_800_000), ("7d", 604_800_000)] {
+        for (text, ms) in [
+            ("0s", 0),
+            ("100ms", 100),
+            ("30s", 30_000),
+            ("8h", 28_800_000),
+            ("7d", 604_800_000),
+            ("6y", 189_734_400_000),
+        ] {
             assert_eq!(duration(text), Some(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "s", "30", "30 s", "1.5s", "-1s", "1w", "99999999999999999999d", "30s30s"] {

@@ -1,5 +1,6 @@
 //! What the shape cannot say: names that refer to each other, addresses, units, and what may not stand together.
 
+mod ledger;
 mod listeners;
 mod lookups;
 mod policies;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use crate::locate::join;
 use crate::units::{duration, show_duration, show_size, size};
-use crate::{Config, Issuer, KeyRef, Ledger, Locations, Masking, Problem, Review, SecretRef, Sync, file, suggest};
+use crate::{Config, Issuer, KeyRef, Locations, Masking, Problem, Review, SecretRef, file, suggest};
 
 /// The configuration, unless something is wrong that leaves a hole in it. `problems` grows by all that is found.
 pub(crate) fn validate(
@@ -296,24 +297,6 @@ impl Check<'_> {
         } else if !is_https && !is_loopback(host) {
             let hint = "tokens could be forged by whoever sits between: use https".to_owned();
             self.report(key, "http:// is accepted on loopback only", Some(hint));
-        }
-    }
-
-    fn ledger(&mut self, ledger: file::Ledger) -> Ledger {
-        let path = ledger.path.unwrap_or_else(|| "var/ledger".to_owned());
-        if path.is_empty() {
-            self.report("ledger.path", "this is empty", None);
-        }
-        let path = self.path(&path);
-        let sync = match ledger.sync {
-            None | Some(file::Sync::Interval) => Sync::Interval,
-            Some(file::Sync::Strict) => Sync::Strict,
-        };
-        Ledger {
-            signing_key: self.key("ledger.signing_key", ledger.signing_key, &path, "ledger.key"),
-            seal_key: self.key("ledger.seal_key", ledger.seal_key, &path, "seal.key"),
-            path,
-            sync,
         }
     }
 

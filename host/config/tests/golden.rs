@@ -92,9 +92,14 @@ fn missing_files_are_named_with_their_line() {
         (27, "targets.clinic.logins.dba.password.file", "did you mean `dba.passwort`?"),
         (47, "policies.phi.plugin", ""),
         (59, "policies.guard.plugin", ""),
+        (90, "ledger.archive.secret_key.file", ""),
     ];
     assert_eq!(found, expected.map(|(line, key, hint)| (line, key.to_owned(), hint.to_owned())));
     fs::create_dir_all(folder.path().join("var/ledger")).unwrap();
     let lost: Vec<_> = check_files(&config).into_iter().skip(3).map(|problem| problem.key).collect();
-    assert_eq!(lost, ["masking.key", "ledger.signing_key"], "a key that is missing beside a ledger is lost");
+    assert_eq!(
+        lost,
+        ["masking.key", "ledger.signing_key", "ledger.archive.secret_key.file"],
+        "a key that is missing beside a ledger is lost"
+    );
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail};
 use arc_swap::ArcSwap;
 use grille_admin::{AdminConfig, Rooms};
-use grille_config::{Auth, Config, ListenerTls, Problem, SecretRef};
+use grille_archive::{Access, Archive, Lock, LockMode};
+use grille_config::{ArchivePlace, Auth, Config, ListenerTls, Problem, SecretRef};
 use grille_identity::{Issuer, Verifier};
-use grille_ledger::{Ledger, LedgerConfig, Sync};
+use grille_ledger::{Ledger, LedgerConfig, Shipping, Sync};
 use grille_mask::detect::Detector;
 use grille_net::{ClientCerts, KeySource, Listen, Listener, ServerTls, ServerTlsConfig};
 use grille_plugin::{Lookups, PluginHost};
@@ -178,8 +179,32 @@ pub(crate) fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
         grille_config::Sync::Interval => Sync::default(),
         grille_config::Sync::Strict => Sync::Strict,
     };
+    settings.shipping = config.ledger.archive.as_ref().map(shipping).transpose().context("ledger.segments")?;
     let opened = Ledger::open(settings);
     opened.with_context(|| format!("open the ledger {}", config.ledger.path.display()))
+}
+
+fn shipping(archive: &grille_config::Archive) -> anyhow::Result<Shipping> {
+    let opened = match &archive.place {
+        ArchivePlace::Folder(path) => Archive::folder(path)?,
+        ArchivePlace::Bucket(bucket) => {
+            let secret = |key: &str, secret| {
+                Ok::<_, anyhow::Error>(resolve(secret).context(key.to_owned())?.expose_secret().trim().to_owned())
+            };
+            let access = Access {
+                endpoint: bucket.endpoint.clone(),
+                region: bucket.region.clone(),
+                key_id: secret("ledger.archive.key_id", &bucket.key_id)?,
+                secret_key: secret("ledger.archive.secret_key", &bucket.secret_key)?,
+            };
+            let lock = bucket.lock.map(|lock| Lock {
+                mode: if lock.is_compliance { LockMode::Compliance } else { LockMode::Governance },
+                retention: lock.retention,
+            });
+            Archive::bucket(&bucket.name, &bucket.prefix, &access, lock)?
+        }
+    };
+    Ok(Shipping { archive: opened, queue_bytes: archive.queue, goes_on: archive.goes_on })
 }
 
 fn desk(config: &Config, keys: &Keys, ledger: &Ledger) -> anyhow::Result<Desk> {

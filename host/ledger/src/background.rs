@@ -16,8 +16,8 @@ use crate::frame::{FrameReader, Next};
 use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
-use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::ship::{Shipping, ship_loop};
+use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::unwritable;
 use crate::{SigningKey, Unwritable};
 
@@ -89,10 +89,21 @@ impl Drop for Threads {
 /// those who come meanwhile gather for the next.
 fn sync_loop(shared: &Shared) {
     let mut last = Instant::now();
+    let mut beat = Instant::now();
     loop {
         let mut wish = shared.syncer.lock();
         while !wish.stop && !shared.is_dirty.load(Ordering::Acquire) {
-            shared.syncer_wakes.wait(&mut wish);
+            let left = shared.heartbeat.saturating_sub(beat.elapsed());
+            shared.syncer_wakes.wait_for(&mut wish, left.max(Duration::from_millis(1)));
+            if beat.elapsed() >= shared.heartbeat {
+                break;
+            }
+        }
+        if !wish.stop && beat.elapsed() >= shared.heartbeat {
+            drop(wish);
+            beat = Instant::now();
+            shared.beat();
+            continue;
         }
         while !wish.stop && wish.size <= *shared.synced.borrow() {
             let left = shared.interval().saturating_sub(last.elapsed());
@@ -114,7 +125,7 @@ fn sync_loop(shared: &Shared) {
     }
 }
 
-fn sync(shared: &Shared) -> Result<(), String> {
+pub(crate) fn sync(shared: &Shared) -> Result<(), String> {
     let failed = |error: io::Error| format!("a sync below {} failed: {error}", shared.dir.display());
     // Records first, keys second: a record is written after its key, so the keys taken here cover the records.
     let (files, has_rotated, size) = shared.wal.lock().take_unsynced();

@@ -24,7 +24,9 @@ pub enum Unwritable {
         source: Arc<io::Error>,
     },
     /// The archive does not take what was written. It goes on once it does.
-    #[error("{bytes} bytes of the ledger wait for the archive, more than the {limit} of `ledger.archive.queue`: see to the archive")]
+    #[error(
+        "{bytes} bytes of the ledger wait for the archive, more than the {limit} of `ledger.archive.queue`: see to the archive"
+    )]
     Backlog {
         /// What waits.
         bytes: u64,
@@ -107,6 +109,13 @@ pub enum OpenError {
         path: PathBuf,
         /// How it differs.
         why: String,
+    },
+    /// The legal holds cannot be read.
+    #[error("the legal holds of the ledger: remove the file `holds` there, and they are taken from the records again")]
+    Holds {
+        /// What is wrong.
+        #[source]
+        source: Box<ReadError>,
     },
     /// The log's name in the archive is another ledger's, or cannot be asked for.
     #[error("the log's name `{origin}` in the archive: one node, one writer")]

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -16,7 +16,9 @@ use crate::sha256::sha256;
 use crate::ship::{self, Shipped, Shipping};
 use crate::tiles::{Durability, replace};
 use crate::wal::{Clock, Failed, Wal, unwritable};
-use crate::{Kept, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey};
+use crate::{
+    Kept, LegalHold, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey,
+};
 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
 const POLICY_SETS: usize = 16;
@@ -43,6 +45,8 @@ pub struct LedgerConfig {
     pub segment_bytes: u64,
     /// Where closed segments go, if anywhere.
     pub shipping: Option<Shipping>,
+    /// The node says so often that it is there, whatever else it writes: a silence that is longer is a gap.
+    pub heartbeat: Duration,
 }
 
 impl LedgerConfig {
@@ -58,6 +62,7 @@ impl LedgerConfig {
             recording_caps: RecordingCaps::default(),
             segment_bytes: 64 << 20,
             shipping: None,
+            heartbeat: Duration::from_secs(60),
         }
     }
 }
@@ -122,6 +127,7 @@ impl Ledger {
         let facts = &open.facts;
         let mut log = Log::begin(&self.shared, facts.id, Some(&facts.subject), Some(&facts.target))?;
         log.write(&self.shared, &Record::SessionOpen(open), &[])?;
+        self.shared.live.lock().insert(log.id());
         Ok(SessionLog::new(self.clone(), log, self.shared.caps))
     }
 
@@ -255,6 +261,12 @@ pub(crate) struct Shared {
     pub(crate) keys: Mutex<KeyFile>,
     clock: Clock,
     node: Mutex<Option<Log>>,
+    /// The sessions that are open.
+    pub(crate) live: Mutex<HashSet<SessionId>>,
+    pub(crate) holds: Mutex<Vec<LegalHold>>,
+    /// Whether the archive has to be told of them.
+    pub(crate) holds_changed: AtomicBool,
+    pub(crate) heartbeat: Duration,
     policies: Mutex<VecDeque<(Epoch, String)>>,
     /// The constants above; zero where all is well, so that appending costs one load.
     state: AtomicU8,
@@ -293,11 +305,12 @@ pub(crate) struct Parts {
     pub(crate) wal: Wal,
     pub(crate) keys: KeyFile,
     pub(crate) signed: u64,
+    pub(crate) holds: Vec<LegalHold>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, origin, verifier_key, wal, keys, signed } = parts;
+        let Parts { config, origin, verifier_key, wal, keys, signed, holds } = parts;
         let shipped = ship::marked(&config.path);
         Self {
             dir: config.path,
@@ -312,6 +325,10 @@ impl Shared {
             wal: Mutex::new(wal),
             keys: Mutex::new(keys),
             node: Mutex::new(None),
+            live: Mutex::default(),
+            holds_changed: AtomicBool::new(!holds.is_empty()),
+            holds: Mutex::new(holds),
+            heartbeat: config.heartbeat,
             policies: Mutex::new(VecDeque::new()),
             state: AtomicU8::new(0),
             trouble: Mutex::new(None),
@@ -341,6 +358,13 @@ impl Shared {
         Ok(())
     }
 
+    /// Says that the node is there. Where nothing can be written, that is known already.
+    pub(crate) fn beat(&self) {
+        if let Some(log) = self.node.lock().as_mut() {
+            drop(log.write(self, &Record::Heartbeat {}, &[]));
+        }
+    }
+
     pub(crate) fn origin(&self) -> Arc<str> {
         Arc::clone(&self.origin)
     }
@@ -354,6 +378,11 @@ impl Shared {
             Sync::Interval(interval) => interval,
             Sync::Strict => Duration::from_millis(100),
         }
+    }
+
+    /// Unix microseconds.
+    pub(crate) fn wall(&self) -> u64 {
+        self.clock.now().0
     }
 
     pub(crate) fn mono(&self) -> u64 {

@@ -31,6 +31,7 @@ mod search;
 mod session;
 mod sha256;
 mod ship;
+mod shred;
 mod tiles;
 mod verify;
 mod wal;
@@ -46,14 +47,15 @@ pub use note::{Checkpoint, NoteError};
 pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion, published_leaf};
 pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
-    AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, MaskSummary, MaskedColumn, NodeStart,
-    Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent, SessionClose,
-    SessionOpen, Warning,
+    AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, HoldRecord, MaskSummary, MaskedColumn,
+    NodeStart, Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent,
+    SessionClose, SessionOpen, ShredRecord, Warning,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};
 pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use ship::{ClaimError, Shipped, Shipping};
+pub use shred::{Held, LegalHold, ShredError, Tombstone};
 pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};
 pub use witness::{WITNESS_REQUEST_BYTES_MAX, Witness, WitnessAnswer, cosignature, witness_request};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use grille_policy::Digest;
 
-use crate::background::{Edge, Signer, Threads};
+use crate::background::{Edge, Signer, Threads, sync};
 use crate::frame::{Frame, FrameReader, Next, segment_path};
 use crate::leaf::Leaf;
 use crate::ledger::{Ledger, LedgerConfig, Parts, Shared};
@@ -17,6 +17,7 @@ use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
 use crate::sha256::{Sha256, sha256};
 use crate::ship::{self, SEGMENT_AGE, Shipping};
+use crate::shred;
 use crate::tiles::{self, Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::{Clock, Wal};
 use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
@@ -52,6 +53,8 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         .map_err(io("go on with", &path))?
         .with_segment_age(config.shipping.as_ref().map(|_| SEGMENT_AGE));
     let reader = FrameReader::open_at(&dir, segment, wal.offset(), size).map_err(io("read", &path))?;
+    let holds = shred::holds(&dir, &config.seal_key).map_err(|source| OpenError::Holds { source: Box::new(source) })?;
+    let interrupted = shred::interrupted(&dir).map_err(io("read", &dir.join("shredding")))?;
     let keys = KeyFile::open(&dir).map_err(io("open the wrapped keys in", &dir.join("keys")))?;
     let path = dir.join("log.vkey");
     keep(&path, &format!("{verifier_key}\n")).map_err(io("write", &path))?;
@@ -64,11 +67,12 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let signer = Signer::new(&dir, config.signing_key.clone(), verifier_key.id(), origin.clone(), edge, signed);
     let origin: Arc<str> = origin.into();
     let shipping = config.shipping.clone();
-    let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed }));
+    let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed, holds }));
     if !shared.make_reserve() {
         tracing::warn!(path = %dir.display(), "no space could be set aside for the ends of what is under way");
     }
-    let threads = Threads::start(Arc::clone(&shared), signer, shipping, lock).map_err(io("start the threads of", &dir))?;
+    let threads =
+        Threads::start(Arc::clone(&shared), signer, shipping, lock).map_err(io("start the threads of", &dir))?;
     let mut first = vec![Record::NodeStart(NodeStart {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -76,7 +80,13 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         checkpoint: last.map(|(_, note)| Cow::Owned(note)),
     })];
     first.extend(recovered.map(Record::Recovered));
+    first.extend(interrupted.clone().map(Record::Shred));
     shared.begin_node(&first)?;
+    if let Some(record) = interrupted {
+        // Whether the record was safe before is unknown; it is now.
+        sync(&shared).map_err(|why| shared.stop_for_good(why.into()))?;
+        shred::destroy(&dir, &record).map_err(io("destroy the keys in", &dir.join("keys")))?;
+    }
     Ok(Ledger::from_parts(shared, Arc::new(threads)))
 }
 

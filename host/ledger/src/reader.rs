@@ -155,6 +155,15 @@ impl Reader {
     }
 
     /// The records of a session whose first one stands where this leaf, number `index` of the log, says.
+    /// All records from the beginning of a segment on.
+    pub(crate) fn segment_on(&self, segment: u32) -> Result<Entries, ReadError> {
+        Entries::begin(self, None, segment)
+    }
+
+    pub(crate) fn session_on(&self, id: SessionId) -> Result<Entries, ReadError> {
+        Entries::begin(self, None, self.segment_of(id)?)
+    }
+
     pub(crate) fn session_from(&self, leaf: &Leaf, index: u64) -> Result<Entries, ReadError> {
         match leaf.position() {
             Some((segment, offset)) => Entries::begin_at(self, Some(leaf.sid), (segment, offset), index),
@@ -300,6 +309,11 @@ impl Entries {
     }
 
     /// The index of the leaf that was read last.
+    /// The segment that is read from.
+    pub(crate) const fn segment(&self) -> u32 {
+        self.frames.segment()
+    }
+
     pub(crate) const fn index(&self) -> u64 {
         self.index
     }

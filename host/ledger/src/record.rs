@@ -8,6 +8,8 @@ use grille_policy::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::Held;
+
 /// One event. It is serialised once; those bytes are sealed, and never serialised again.
 ///
 /// The kinds and their fields are a stored format: fields are only added, with a default.
@@ -55,6 +57,15 @@ pub enum Record<'a> {
     /// Somebody did something else through the admin interface.
     #[serde(rename = "admin")]
     Admin(AdminAction<'a>),
+    /// A legal hold was put on something, or lifted. Written by [`Ledger::hold`](crate::Ledger::hold).
+    #[serde(rename = "hold")]
+    Hold(HoldRecord<'a>),
+    /// A session's contents were destroyed. Written by [`Ledger::shred`](crate::Ledger::shred).
+    #[serde(rename = "shred")]
+    Shred(ShredRecord<'a>),
+    /// The node is there. Written every minute.
+    #[serde(rename = "heartbeat")]
+    Heartbeat {},
     /// The node started. Written by [`Ledger::open`](crate::Ledger::open).
     #[serde(rename = "node.start")]
     NodeStart(NodeStart<'a>),
@@ -90,6 +101,9 @@ impl Record<'_> {
             Self::PolicyChange(_) => "policy.change",
             Self::Read(_) => "read",
             Self::Admin(_) => "admin",
+            Self::Hold(_) => "hold",
+            Self::Shred(_) => "shred",
+            Self::Heartbeat {} => "heartbeat",
             Self::NodeStart(_) => "node.start",
             Self::NodeStop {} => "node.stop",
             Self::Recovered(_) => "recovered",
@@ -372,6 +386,38 @@ pub struct AdminAction<'a> {
     pub object: Cow<'a, str>,
     /// Why, in that person's words.
     pub reason: Option<Cow<'a, str>>,
+}
+
+/// A legal hold that came or went.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldRecord<'a> {
+    /// Who.
+    pub by: Cow<'a, Subject>,
+    /// What is held.
+    pub on: Held,
+    /// Whether it came.
+    pub is_held: bool,
+    /// Why, in that person's words.
+    pub reason: Cow<'a, str>,
+}
+
+impl<'a> HoldRecord<'a> {
+    pub(crate) const fn new(by: &'a Subject, on: Held, is_held: bool, reason: &'a str) -> Self {
+        Self { by: Cow::Borrowed(by), on, is_held, reason: Cow::Borrowed(reason) }
+    }
+}
+
+/// The end of a session's contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShredRecord<'a> {
+    /// Who.
+    pub by: Cow<'a, Subject>,
+    /// Whose contents.
+    pub session: SessionId,
+    /// The keys that were destroyed, as leaves name them.
+    pub keys: Vec<String>,
+    /// Why, in that person's words.
+    pub reason: Cow<'a, str>,
 }
 
 /// A start of the node.

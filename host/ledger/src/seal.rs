@@ -234,6 +234,23 @@ pub(crate) fn read_row(dir: &Path, row: u64) -> io::Result<[u8; ROW_BYTES]> {
     Ok(bytes)
 }
 
+/// Overwrites a row that leaves name so, unless that was done before.
+pub(crate) fn destroy_row(dir: &Path, name: &str) -> io::Result<()> {
+    let invalid = || io::Error::other(format!("{name} is no wrapped key of this ledger"));
+    let (row, id) = name.split_once('.').ok_or_else(invalid)?;
+    let row: u64 = row.parse().map_err(|_| invalid())?;
+    let bytes = read_row(dir, row)?;
+    if bytes == [0; ROW_BYTES] {
+        return Ok(());
+    }
+    if row_id(&bytes) != id {
+        return Err(invalid());
+    }
+    let file = OpenOptions::new().write(true).open(row_file(dir, row / ROWS_PER_FILE))?;
+    file.write_all_at(&[0; ROW_BYTES], row % ROWS_PER_FILE * ROW_BYTES as u64)?;
+    file.sync_data()
+}
+
 fn row_file(dir: &Path, number: u64) -> PathBuf {
     dir.join("keys").join(format!("{number:08}.keys"))
 }

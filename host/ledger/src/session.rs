@@ -172,6 +172,7 @@ impl Drop for SessionLog {
         {
             tracing::warn!(session = %self.log.id, %error, "the end of a session was not written");
         }
+        self.ledger.shared().live.lock().remove(&self.log.id);
     }
 }
 
@@ -194,6 +195,10 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
     /// A chain under a new key.
     pub(crate) fn begin(
         shared: &Shared,

@@ -3,6 +3,8 @@
 //!
 //! Wrapped keys are never shipped: an archive that nobody can delete from would undo every shredding.
 
+mod held;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -21,6 +23,7 @@ use crate::note::Checkpoint;
 use crate::reader::first_index;
 use crate::sha256::sha256;
 use crate::tiles::{Durability, replace};
+use held::HeldSessions;
 
 /// How often it is looked whether something has to go.
 const LOOK: Duration = Duration::from_secs(1);
@@ -95,8 +98,9 @@ async fn count(shared: &Shared, shipping: &Shipping) {
 async fn ship(shared: &Shared, shipping: &Shipping) {
     let mut pause = LOOK;
     let mut anchored = Anchored { size: 0, at: None };
+    let mut held = HeldSessions::default();
     loop {
-        let failed = turn(shared, &shipping.archive, &mut anchored).await.err();
+        let failed = turn(shared, &shipping.archive, &mut held, &mut anchored).await.err();
         let trouble = failed.as_ref().map(Failed::describe);
         match (&failed, &trouble) {
             (Some(Failed::Conflict(name)), _) => {
@@ -151,7 +155,18 @@ impl From<ArchiveError> for Failed {
 }
 
 /// Ships what can go: segments that are closed and signed, then a checkpoint where one is due.
-async fn turn(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Result<(), Failed> {
+async fn turn(
+    shared: &Shared,
+    archive: &Archive,
+    held: &mut HeldSessions,
+    anchored: &mut Anchored,
+) -> Result<(), Failed> {
+    if shared.holds_changed.swap(false, Ordering::AcqRel)
+        && let Err(failed) = tell_holds(shared, archive, held).await
+    {
+        shared.holds_changed.store(true, Ordering::Release);
+        return Err(failed);
+    }
     let mut has_shipped = false;
     loop {
         let segment = shared.shipped.load(Ordering::Acquire);
@@ -162,8 +177,9 @@ async fn turn(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Re
         if next > *shared.signed.borrow() {
             break;
         }
+        let is_held = held.touch(shared, segment).map_err(|error| Failed::Local(error.to_string()))?;
         let bytes = read(&segment_path(&shared.dir, segment))?;
-        archive.put(&name(shared, &format!("wal/{segment:08}.wal")), bytes.into(), false).await?;
+        archive.put(&segment_name(shared, segment), bytes.into(), is_held).await?;
         mark(&shared.dir, segment + 1).map_err(|error| Failed::Local(format!("note what was shipped: {error}")))?;
         shared.shipped.store(segment + 1, Ordering::Release);
         has_shipped = true;
@@ -187,6 +203,20 @@ async fn anchor(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> 
     archive.put(&name(shared, &what), note.into(), false).await?;
     *anchored = Anchored { size, at: Some(Instant::now()) };
     Ok(())
+}
+
+/// Puts legal holds on what is in the archive already, and takes away those that are over.
+async fn tell_holds(shared: &Shared, archive: &Archive, held: &mut HeldSessions) -> Result<(), Failed> {
+    *held = HeldSessions::default();
+    for segment in 0..shared.shipped.load(Ordering::Acquire) {
+        let is_held = held.touch(shared, segment).map_err(|error| Failed::Local(error.to_string()))?;
+        archive.hold(&segment_name(shared, segment), is_held).await?;
+    }
+    Ok(())
+}
+
+fn segment_name(shared: &Shared, segment: u32) -> String {
+    name(shared, &format!("wal/{segment:08}.wal"))
 }
 
 fn name(shared: &Shared, what: &str) -> String {

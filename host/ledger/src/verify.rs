@@ -341,6 +341,7 @@ impl Walk {
             sessions: self.chains.sessions(),
             sessions_open: self.chains.open(),
             sessions_aborted: self.chains.aborted(),
+            sessions_shredded: self.chains.shredded(),
             is_key_trusted: options.key.is_some(),
         }
     }

@@ -10,7 +10,9 @@ use anyhow::{Context, Result};
 use crate::shell::{read, run, say, target_dir};
 
 /// psycopg bundles its own libpq, so that it speaks protocol 3.2 whatever the system has.
-const PINNED: [&str; 4] = ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9", "cryptography==50.0.2"];
+/// moto stands in for a bucket with Object Lock.
+const PINNED: [&str; 5] =
+    ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9", "cryptography==50.0.2", "moto[server]==5.2.5"];
 
 /// Makes the environment once and returns its interpreter.
 pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {
@@ -25,7 +27,7 @@ pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {
     run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))
         .context("make a virtual environment (Debian: apt-get install python3-venv)")?;
     run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(PINNED))?;
-    read(Command::new(&python).args(["-c", "import asyncpg, cryptography, psycopg, sqlalchemy"]))?;
+    read(Command::new(&python).args(["-c", "import asyncpg, cryptography, moto.server, psycopg, sqlalchemy"]))?;
     fs::write(&mark, wanted).with_context(|| format!("write {}", mark.display()))?;
     Ok(python)
 }

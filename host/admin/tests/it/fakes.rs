@@ -177,7 +177,7 @@ impl StatusView for Fakes {
             sessions: 1,
             reviews: 77,
             warnings: Vec::new(),
-            ledger: Ledger { written: 9, synced: 8, signed: 7, trouble: None },
+            ledger: Ledger { written: 9, synced: 8, signed: 7, archive: None, trouble: None },
         }
     }
 }

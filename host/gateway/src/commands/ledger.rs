@@ -93,6 +93,7 @@ fn sound_text(sound: &Sound, trust: Trust) -> String {
         Some(sound.sessions.to_string()),
         (sound.sessions_open > 0).then(|| format!("{} still open", sound.sessions_open)),
         (sound.sessions_aborted > 0).then(|| format!("{} ended with their node", sound.sessions_aborted)),
+        (sound.sessions_shredded > 0).then(|| format!("{} shredded", sound.sessions_shredded)),
     ];
     let torn = match sound.torn_bytes {
         0 => String::new(),
@@ -142,6 +143,7 @@ struct Sane<'a> {
     sessions: u64,
     sessions_open: u64,
     sessions_aborted: u64,
+    sessions_shredded: u64,
     key: Trust,
 }
 
@@ -160,6 +162,7 @@ impl<'a> Sane<'a> {
             sessions: sound.sessions,
             sessions_open: sound.sessions_open,
             sessions_aborted: sound.sessions_aborted,
+            sessions_shredded: sound.sessions_shredded,
             key,
         }
     }

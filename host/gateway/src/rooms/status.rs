@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use grille_admin::view::{Activity, EpochSessions, Ledger, Listener, Policies, Policy, Status};
+use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Status};
 use grille_admin::{PolicyView, StatusView};
 use grille_config::{Config, Locked, Pin, Target, TlsMode};
 use grille_plugin::{Isolation, PolicyStatus};
@@ -38,6 +38,12 @@ impl StatusView for Overview {
                 written: ledger.written,
                 synced: ledger.synced,
                 signed: ledger.signed,
+                archive: ledger.archive.map(|archive| Archived {
+                    anchored: archive.anchored,
+                    segments_waiting: archive.segments_waiting,
+                    bytes_waiting: archive.bytes_waiting,
+                    trouble: archive.trouble.map(Into::into),
+                }),
                 trouble: ledger.trouble.map(Into::into),
             },
         }
@@ -50,6 +56,9 @@ impl Overview {
         let mut warnings = Vec::new();
         if let Some(trouble) = state.ledger.status().trouble {
             warnings.push(format!("the ledger cannot be written, so nothing is forwarded: {trouble}"));
+        }
+        if let Some(trouble) = state.ledger.status().archive.and_then(|archive| archive.trouble) {
+            warnings.push(format!("the ledger's archive takes nothing: {trouble}"));
         }
         if let Some(reload) =
             state.last_reload.lock().as_ref().map(|(reload, _)| reload).filter(|reload| !reload.is_done)

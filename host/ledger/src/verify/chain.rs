@@ -25,6 +25,7 @@ pub(super) struct Chains {
     open: HashMap<SessionId, Chain>,
     sessions: u64,
     aborted: u64,
+    shredded: u64,
     mono: u64,
     policies: VecDeque<(u64, String)>,
 }
@@ -50,6 +51,10 @@ impl Chains {
         self.aborted
     }
 
+    pub(super) const fn shredded(&self) -> u64 {
+        self.shredded
+    }
+
     /// Takes in the next record of the log.
     pub(super) fn follow(&mut self, index: u64, leaf: &Leaf, bytes: &[u8]) -> Result<(), Fault> {
         if leaf.kind == "node.start" {
@@ -63,6 +68,7 @@ impl Chains {
         }
         self.mono = leaf.mono;
         self.check_policy(leaf)?;
+        self.shredded += u64::from(leaf.kind == "shred");
         if leaf.seq == 0 {
             if leaf.prev.is_some() || self.open.contains_key(&leaf.sid) {
                 return Err(Fault::Chain(format!("session {} begins a second time", leaf.sid)));

@@ -61,6 +61,8 @@ pub struct Sound {
     pub sessions_open: u64,
     /// Sessions that ended with their node and have no end of their own.
     pub sessions_aborted: u64,
+    /// How often a session's contents were destroyed, with a record of it.
+    pub sessions_shredded: u64,
     /// Whether the key came from the outside rather than from beside the log.
     pub is_key_trusted: bool,
 }

@@ -82,7 +82,10 @@ fn after_power_losses(is_strict: bool) -> u64 {
         is_sound(&victim.path());
         let lost = victim.lost();
         waited += victim.acknowledged.values().filter(|ack| ack.is_durable).count();
-        assert!(lost.values().all(|ack| !ack.is_durable), "round {round}: what had waited for the disk is gone: {lost:?}");
+        assert!(
+            lost.values().all(|ack| !ack.is_durable),
+            "round {round}: what had waited for the disk is gone: {lost:?}"
+        );
         oldest = oldest.max(lost.values().map(|ack| died.saturating_sub(ack.at)).max().unwrap_or(0));
         lost_records += lost.len();
         // Their numbers are given to other records from now on.
@@ -148,7 +151,11 @@ fn a_failed_sync_stops_the_ledger_until_it_is_read_again() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("it stopped: "), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && said.contains("it stopped: "),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 /// An hour back before a kill, a day forward before the next: order is the log's own, and no start hangs on the clock.
