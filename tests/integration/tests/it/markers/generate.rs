@@ -11,12 +11,14 @@ pub(super) enum Class {
     Direct,
     /// Computed of them: answered nearly always.
     Derived,
+    /// Statements with words in others' places: no promise.
+    Mutated,
     /// Texts cut up and put together again, and what other people's generators say: no promise.
     Wild,
 }
 
 impl Class {
-    pub(super) const ALL: [Self; 4] = [Self::Untouched, Self::Direct, Self::Derived, Self::Wild];
+    pub(super) const ALL: [Self; 5] = [Self::Untouched, Self::Direct, Self::Derived, Self::Mutated, Self::Wild];
 }
 
 pub(super) const SCHEMA: &str = "
@@ -102,6 +104,10 @@ pub(super) struct Generator {
 impl Generator {
     pub(super) fn seeded(seed: u64) -> Self {
         Self { chance: Chance::seeded(seed), class: Class::Direct, ctes: Vec::new(), names: 0 }
+    }
+
+    pub(super) const fn chance(&mut self) -> &mut Chance {
+        &mut self.chance
     }
 
     pub(super) fn below(&mut self, end: usize) -> usize {

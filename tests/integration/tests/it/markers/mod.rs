@@ -7,6 +7,7 @@
 
 mod forms;
 mod generate;
+mod mutate;
 mod smith;
 
 use std::collections::BTreeMap;
@@ -89,9 +90,12 @@ fn no_form_of_a_protected_value_reaches_a_masked_session() {
     assert!(!world.said().contains("panicked"), "{}", world.said());
     let sum = |of: fn(&Count) -> usize| counts.values().map(of).sum::<usize>();
     assert!(sum(|count| count.taken) >= statements, "too few statements succeed at the server");
+    let mutated = counts[&Class::Mutated].taken;
+    assert!(mutated * 20 >= statements, "too few mutated statements succeed at the server: {mutated}");
     let touching = sum(|count| count.taken) - counts[&Class::Untouched].taken;
     assert!(sum(|count| count.shown) * 2 >= touching, "the server shows too few values");
-    for (class, percent) in [(Class::Untouched, 100), (Class::Direct, 100), (Class::Derived, 90)] {
+    for (class, percent) in [(Class::Untouched, 100), (Class::Direct, 100), (Class::Derived, 90), (Class::Mutated, 75)]
+    {
         let count = &counts[&class];
         assert!(count.answered * 100 >= count.taken * percent, "{class:?}: refused too often: {:#?}", count.refusals);
     }
@@ -133,11 +137,16 @@ impl Source {
         }
         let class = match self.generator.below(16) {
             0 => Class::Untouched,
-            1..7 => Class::Direct,
-            7..15 => Class::Derived,
+            1..6 => Class::Direct,
+            6..11 => Class::Derived,
+            11..14 => Class::Mutated,
             _ => Class::Wild,
         };
         let query = match class {
+            Class::Mutated => {
+                let text = mutate::statement(self.generator.chance());
+                return Tried { class, script: Script::default().query(&text), text };
+            }
             Class::Wild => self.spliced(),
             class => self.generator.query(class),
         };
