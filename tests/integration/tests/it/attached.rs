@@ -45,6 +45,17 @@ fn an_application_runs_as_it_is_written() {
     assert_eq!(session.value("SELECT string_agg(title, ',') FROM app_ward").unwrap(), "a,c");
 }
 
+#[test]
+fn a_trigger_function_that_somebody_vouches_for_runs() {
+    let world = made(LEAKING);
+    let insert = "INSERT INTO d VALUES (1, 'x')";
+    let refused = world.session(MAKER).query(insert).unwrap();
+    let said = refused.iter().find_map(|reply| reply.text()).unwrap_or_default();
+    assert!(said.contains("\"public.hides\" to be listed in the policy's `functions`"), "{said}");
+    world.reconfigure("columns = [", "functions = [\"public.hides\"], columns = [").unwrap();
+    assert_eq!(tags(&world.session(MAKER).query(insert).unwrap()), "CZ");
+}
+
 /// A world with more in it, made by the owner of its tables.
 fn made(sql: &str) -> World {
     let world = masked_in("maker", &["public.numbers.name", "public.numbers.label"]);
