@@ -280,7 +280,7 @@ impl<'a> Walker<'a> {
 
     /// What an attachment means, worked out once unless that hangs on the session; none if it is being worked out.
     fn noted(
-        &mut self,
+        &self,
         what: &'a Attachment,
         is_pinned: bool,
         walk: impl FnOnce(&mut Self) -> Walk<Flow>,

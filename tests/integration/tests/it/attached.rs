@@ -115,6 +115,13 @@ INSERT INTO rows VALUES (1, 'x');
 CREATE POLICY r ON rows USING (cried(x));
 ALTER TABLE rows ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rows FORCE ROW LEVEL SECURITY;
+CREATE FUNCTION sets(x text) RETURNS boolean LANGUAGE plpgsql AS
+  $$BEGIN PERFORM set_config('application_name', (SELECT name FROM public.numbers WHERE id = 7), false); RETURN true; END$$;
+CREATE TABLE setting (id int, x text);
+INSERT INTO setting VALUES (1, 'x');
+CREATE POLICY r ON setting USING (sets(x));
+ALTER TABLE setting ENABLE ROW LEVEL SECURITY;
+ALTER TABLE setting FORCE ROW LEVEL SECURITY;
 CREATE FUNCTION folded() RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT name FROM public.numbers WHERE id = 7';
 CREATE TABLE explained (id int, x text);
 CREATE POLICY r ON explained USING (x <> folded());
@@ -194,6 +201,7 @@ fn leaking() -> Vec<(&'static str, Script)> {
         ("a column of a domain", queries(&["INSERT INTO of_strict VALUES (1, 'x')"])),
         ("an array of a domain", queries(&["SELECT ARRAY['x']::strict[]"])),
         ("a policy on rows", queries(&["SELECT x FROM rows"])),
+        ("a policy that sets what the server reports", queries(&["SELECT id FROM setting"])),
         ("a policy in a plan", queries(&["EXPLAIN SELECT id FROM explained"])),
         ("a policy in a plan that writes", queries(&["EXPLAIN DELETE FROM explained"])),
         ("a view in a plan", queries(&["EXPLAIN SELECT id FROM explained_view"])),

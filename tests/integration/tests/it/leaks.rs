@@ -83,6 +83,26 @@ fn nobody_who_is_masked_takes_a_protection_away() {
     }
 }
 
+/// What another server holds is masked like what this one does.
+#[test]
+fn a_foreign_table_is_masked_like_any() {
+    let world = masked_in("maker", &["public.far.name"]);
+    let has_files = "SELECT count(*) FROM pg_available_extensions WHERE name = 'file_fdw'";
+    if world.direct().value(has_files).unwrap() == "0" {
+        return;
+    }
+    let made = "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+        CREATE FOREIGN TABLE far (id int, name text) SERVER files OPTIONS (program 'echo 7,number 7', format 'csv');
+        CREATE VIEW over_far AS SELECT name AS n FROM far; GRANT SELECT ON far, over_far TO work_app;
+        GRANT pg_execute_server_program TO work_app";
+    world.cluster.sql("work", made).unwrap();
+    for sql in ["SELECT name FROM far", "SELECT upper(n) FROM over_far", "COPY (TABLE far) TO STDOUT"] {
+        assert!(hands_out(&world.direct().query(sql).unwrap()), "{sql}: the server shows nothing");
+        let got = world.session(MAKER).query(sql).unwrap();
+        assert!(!tags(&got).contains('E') && !hands_out(&got), "{sql}: {got:?}");
+    }
+}
+
 /// Each reads the name of number 7.
 const QUERIES: &[&str] = &[
     "SELECT (ROW(p.*, 1)).f2 FROM (SELECT id, name FROM numbers WHERE id = 7) p",
@@ -136,6 +156,8 @@ const QUERIES: &[&str] = &[
     "SELECT array_to_json(ARRAY(SELECT n FROM numbers n WHERE id = 7))",
     "SELECT jsonb_path_query(to_jsonb(n), '$.name') FROM numbers n WHERE id = 7",
     "SELECT n.name FROM numbers n, pg_catalog.generate_series(1, 1) WHERE n.id = 7 FOR UPDATE OF n",
+    "SELECT U&\"!006eame\" UESCAPE '!' FROM U&\"n\\0075mbers\" WHERE id = 7",
+    "SELECT /* a /* nested */ comment */ \"name\" FROM numbers -- a comment\n WHERE id = $a$7$a$::int",
     "SELECT current_setting(name) FROM numbers WHERE id = 7",
     "SELECT has_table_privilege(name, 'select') FROM (SELECT '\"' || name || '\"' AS name FROM numbers WHERE id = 7) n",
     "SELECT ('\"' || name || '\"')::regclass FROM numbers WHERE id = 7",

@@ -88,6 +88,9 @@ fn no_form_of_a_protected_value_reaches_a_masked_session() {
     println!("{}in {:.1} s", table(&counts), began.elapsed().as_secs_f64());
     assert!(problems.is_empty(), "seed {seed}: {} problems\n{}", problems.len(), problems.join("\n\n"));
     assert!(!world.said().contains("panicked"), "{}", world.said());
+    let logged =
+        world.said().lines().find_map(|line| forms.found_in(line.as_bytes()).map(|form| format!("{form}: {line}")));
+    assert_eq!(logged, None, "a value stands in the gateway's own log");
     let sum = |of: fn(&Count) -> usize| counts.values().map(of).sum::<usize>();
     assert!(sum(|count| count.taken) >= statements, "too few statements succeed at the server");
     let mutated = counts[&Class::Mutated].taken;
