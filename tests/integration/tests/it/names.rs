@@ -348,7 +348,8 @@ fn what_others_define_counts_in_a_transaction_with_definitions_of_its_own() {
     let mut leaks = Vec::new();
     for isolation in ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"] {
         for defined_late in [false, true] {
-            let open = [&format!("BEGIN ISOLATION LEVEL {isolation}")[..], "SELECT 1 FROM numbers LIMIT 1"];
+            let begin = format!("BEGIN ISOLATION LEVEL {isolation}");
+            let open = [begin.as_str(), "SELECT 1 FROM numbers LIMIT 1"];
             // The second has the definitions asked for, which locks views against others, and no functions.
             let own = ["CREATE TEMP TABLE own (a int)", "SELECT count(*) FROM numbers"];
             let ways = if isolation == "READ COMMITTED" { &[OWNER, MAKER][..] } else { &[OWNER] };
