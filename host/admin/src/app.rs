@@ -10,8 +10,8 @@ use axum::{Router, middleware};
 use grille_review::Desk;
 
 use crate::problem::Problem;
-use crate::rooms::{Audit, DecisionView, EvidenceView, Identify, PolicyChanges, PolicyView, SessionView, StatusView};
-use crate::{decisions, evidence, guard, metrics, policies, reviews, sessions, status};
+use crate::rooms::{Audit, DecisionView, EvidenceView, Identify, Keeping, PolicyChanges, PolicyView, SessionView, StatusView};
+use crate::{decisions, evidence, keeping, guard, metrics, policies, reviews, sessions, status};
 
 /// The largest request body: a reason of some pages.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -51,6 +51,8 @@ pub struct Rooms {
     pub decisions: Arc<dyn DecisionView>,
     /// What the ledger proves.
     pub evidence: Arc<dyn EvidenceView>,
+    /// How long it keeps contents.
+    pub keeping: Arc<dyn Keeping>,
     /// The ledger.
     pub audit: Arc<dyn Audit>,
     /// Reviews.
@@ -79,6 +81,8 @@ pub fn router(config: AdminConfig, rooms: Rooms) -> Router {
         .route("/v1/plugins/{digest}", get(decisions::component))
         .route("/v1/ledger/export", get(evidence::export))
         .route("/v1/ledger/checkpoint", post(evidence::checkpoint))
+        .route("/v1/ledger/holds", get(keeping::list).post(keeping::hold))
+        .route("/v1/ledger/shred", post(keeping::shred))
         .route("/v1/reviews", get(reviews::list))
         .route("/v1/reviews/{id}", get(reviews::show))
         .route("/v1/reviews/{id}/approve", post(reviews::approve))

@@ -13,6 +13,7 @@ mod caller;
 mod decisions;
 mod evidence;
 mod guard;
+mod keeping;
 mod metrics;
 mod policies;
 mod problem;
@@ -26,7 +27,7 @@ pub mod view;
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
 pub use rooms::{
-    Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, Identify, NotIdentified, PolicyChanges,
+    Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping, NotIdentified, NotKept, PolicyChanges,
     PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter, SessionSearch, SessionView, StatusView,
     Unreadable, Unrecorded,
 };

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use grille_review::{NotFound, RefusedDecision};
 use serde::{Deserialize, Serialize};
 
-use crate::rooms::{NotIdentified, Unreadable, Unrecorded};
+use crate::rooms::{NotIdentified, NotKept, Unreadable, Unrecorded};
 
 /// An error of the API (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,15 @@ impl From<NotIdentified> for Problem {
 impl From<Unrecorded> for Problem {
     fn from(error: Unrecorded) -> Self {
         Self::unavailable("this could not be recorded, so it is not shown or done", &error)
+    }
+}
+
+impl From<NotKept> for Problem {
+    fn from(error: NotKept) -> Self {
+        match error {
+            NotKept::No(why) => Self::new(StatusCode::CONFLICT, why),
+            NotKept::Unavailable(_) => Self::unavailable("the ledger cannot do this now", &error),
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use grille_policy::{BoxFuture, DecisionId, Digest, SessionId, Subject};
 use tokio::sync::mpsc;
 
 use crate::view::{
-    Changed, DecisionDetail, FoundSession, Moment, Policies, Promotion, Session, SessionDetail, SignedCheckpoint,
+    Changed, DecisionDetail, FoundSession, Hold, Moment, Policies, Promotion, Session, SessionDetail, SignedCheckpoint,
     Status,
 };
 
@@ -135,6 +135,41 @@ pub trait EvidenceView: Send + Sync {
     fn checkpoint(&self) -> BoxFuture<'_, Result<SignedCheckpoint, Unreadable>>;
 }
 
+/// How long contents live: legal holds, and their end.
+pub trait Keeping: Send + Sync {
+    /// The legal holds in force.
+    fn holds(&self) -> Vec<Hold>;
+
+    /// Puts something under a legal hold, or lifts it. It is recorded with the person.
+    fn hold(&self, on: HeldObject, is_held: bool, by: &Subject, reason: &str) -> Result<(), NotKept>;
+
+    /// Destroys the contents of a session. It is recorded with the person.
+    fn shred<'a>(&'a self, id: SessionId, by: &'a Subject, reason: &'a str) -> BoxFuture<'a, Result<(), NotKept>>;
+
+    /// Who destroyed the contents of a session, when and why, in words; none if nobody did.
+    fn tombstone(&self, id: SessionId) -> BoxFuture<'_, Result<Option<String>, Unreadable>>;
+}
+
+/// What is under a legal hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeldObject {
+    /// A session.
+    Session(SessionId),
+    /// All sessions of a person, by the `sub` of their tokens.
+    Subject(String),
+}
+
+/// Why nothing was held, let go or destroyed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotKept {
+    /// It must not be, or cannot be: for the person, in words.
+    #[error("{0}")]
+    No(String),
+    /// The ledger cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// Sessions that are looked for. What is absent does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionSearch {
@@ -252,6 +287,10 @@ pub enum Action {
     LedgerExport,
     /// Had a checkpoint signed.
     LedgerCheckpoint,
+    /// Listed legal holds.
+    LedgerHolds,
+    /// Tried to destroy contents.
+    LedgerShred,
     /// Asked for what their groups do not give.
     Refused,
 }
@@ -274,6 +313,8 @@ impl Action {
             Self::PolicyRollback => "policy.rollback",
             Self::LedgerExport => "ledger.export",
             Self::LedgerCheckpoint => "ledger.checkpoint",
+            Self::LedgerHolds => "ledger.holds",
+            Self::LedgerShred => "ledger.shred",
             Self::Refused => "refused",
         }
     }
@@ -283,7 +324,12 @@ impl Action {
     pub const fn is_look(self) -> bool {
         !matches!(
             self,
-            Self::SessionKill | Self::PolicyPromote | Self::PolicyRollback | Self::LedgerCheckpoint | Self::Refused
+            Self::SessionKill
+                | Self::PolicyPromote
+                | Self::PolicyRollback
+                | Self::LedgerCheckpoint
+                | Self::LedgerShred
+                | Self::Refused
         )
     }
 }

@@ -68,7 +68,16 @@ pub(crate) async fn show(
     caller.need(&app, &[Right::Auditor], "see sessions")?;
     let id = find(&app, &id?).await?;
     caller.act(&app, Action::SessionShow, Some(id), None, None)?;
-    app.rooms.sessions.show(id).await?.map(Json).ok_or_else(|| unknown(&id.to_string()))
+    match app.rooms.sessions.show(id).await? {
+        Some(detail) => Ok(Json(detail)),
+        None => Err(gone(&app, id).await?),
+    }
+}
+
+/// Why a session cannot be shown.
+async fn gone(app: &App, id: SessionId) -> Result<Problem, Problem> {
+    let tombstone = app.rooms.keeping.tombstone(id).await?;
+    Ok(tombstone.map_or_else(|| unknown(&id.to_string()), |said| Problem::new(StatusCode::GONE, said)))
 }
 
 /// What its caller sent and saw, as JSON lines.
@@ -80,7 +89,7 @@ pub(crate) async fn recording(
     caller.need(&app, &[Right::Auditor], "replay sessions")?;
     let id = find(&app, &id?).await?;
     caller.act(&app, Action::SessionReplay, Some(id), None, None)?;
-    let moments = app.rooms.sessions.recording(id).await?.ok_or_else(|| unknown(&id.to_string()))?;
+    let Some(moments) = app.rooms.sessions.recording(id).await? else { return Err(gone(&app, id).await?) };
     let lines = futures_util::stream::unfold(moments, |mut moments| async move {
         let moment = moments.recv().await?;
         let line = serde_json::to_vec(&moment).map(|mut line| {

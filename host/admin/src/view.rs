@@ -514,6 +514,61 @@ pub struct FoundOperation {
     pub text: Arc<str>,
 }
 
+/// What is put under a legal hold, or let go: a session, or all of a person's. The body of `POST /v1/ledger/holds`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldWish {
+    /// A session, or the beginning of its id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// A person, by the `sub` of their tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Whether it is put on, not lifted.
+    pub is_held: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// The answer of `GET /v1/ledger/holds`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holds {
+    /// Those in force.
+    pub holds: Vec<Hold>,
+}
+
+/// A legal hold in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The session that is held, if it is one.
+    pub session: Option<SessionId>,
+    /// The person whose sessions are held.
+    pub subject: Option<Arc<str>>,
+    /// Who asked for it.
+    pub by: Arc<str>,
+    /// Why.
+    pub reason: Arc<str>,
+    /// Since when, in Unix milliseconds.
+    pub since_ms: u64,
+}
+
+/// The body of `POST /v1/ledger/shred`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShredWish {
+    /// The session, or the beginning of its id.
+    pub session: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// The answer of `POST /v1/ledger/shred`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shredded {
+    /// The session.
+    pub session: SessionId,
+}
+
 /// The answer of `POST /v1/ledger/checkpoint`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedCheckpoint {

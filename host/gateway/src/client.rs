@@ -150,7 +150,7 @@ async fn refusal(answer: Response) -> NoAnswer {
         Err(_) => format!("the gateway answered {status}; is this the address of its admin API?"),
     };
     match status {
-        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT => NoAnswer::No(detail),
+        StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::GONE => NoAnswer::No(detail),
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE => {
             NoAnswer::Usage(detail)
         }

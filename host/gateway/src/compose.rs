@@ -30,7 +30,7 @@ use crate::rooms::status::Overview;
 use crate::routes::{Known, routes};
 use crate::secrets::resolve;
 use crate::state::{InForce, State};
-use crate::views::{Decisions, Evidence, Live, Sessions};
+use crate::views::{Contents, Decisions, Evidence, Live, Sessions};
 use crate::{lookups, policies};
 
 /// What only the command line may say.
@@ -274,6 +274,7 @@ fn admin(state: &Arc<State>) -> anyhow::Result<Option<Admin>> {
         decisions: Arc::new(Decisions::new(state.ledger.path().to_owned(), state.seal_key.clone())),
         evidence: Arc::new(Evidence::new(state.ledger.clone(), seal, signing, Arc::clone(&live) as Arc<dyn Live>)),
         sessions: Arc::new(Sessions::new(state.ledger.path().to_owned(), state.seal_key.clone(), live)),
+        keeping: Arc::new(Contents::new(state.ledger.clone(), state.seal_key.clone())),
         audit: Arc::new(LedgerAudit(state.ledger.clone())),
         desk: state.desk.clone(),
     };

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod evidence;
+mod keeping;
 mod sessions;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use grille_policy::{SessionFacts, SessionId};
 
 pub use decisions::Decisions;
 pub use evidence::Evidence;
+pub use keeping::Contents;
 pub use sessions::{Live, Sessions};
 
 impl Live for grille_postgres::LiveSessions {

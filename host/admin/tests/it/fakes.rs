@@ -4,11 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
-    Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Ledger, Moment, OperationLine, Policies, Policy,
+    Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Hold, Ledger, Moment, OperationLine, Policies, Policy,
     Session, SessionDetail, SignedCheckpoint, Status,
 };
 use grille_admin::{
-    Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, Identify, NotIdentified,
+    Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping, NotIdentified, NotKept,
     PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream, RefusedChange, Rooms, SessionFilter,
     SessionSearch, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
 };
@@ -51,6 +51,7 @@ pub(crate) async fn start_with(tls: Option<Arc<ServerTls>>) -> Api {
         sessions: fakes.clone(),
         decisions: fakes.clone(),
         evidence: fakes.clone(),
+        keeping: fakes.clone(),
         audit: fakes.clone(),
         desk: desk.clone(),
     };
@@ -361,6 +362,28 @@ impl DecisionView for Fakes {
                 _ => Ok(None),
             }
         })
+    }
+}
+
+impl Keeping for Fakes {
+    fn holds(&self) -> Vec<Hold> {
+        Vec::new()
+    }
+
+    fn hold(&self, on: HeldObject, _is_held: bool, _by: &Subject, reason: &str) -> Result<(), NotKept> {
+        match (on, reason) {
+            (_, "") => Err(NotKept::No("this takes a reason".into())),
+            (HeldObject::Subject(subject), _) if subject == "broken" => Err(NotKept::Unavailable("a disk failed".into())),
+            _ => Ok(()),
+        }
+    }
+
+    fn shred<'a>(&'a self, _id: SessionId, _by: &'a Subject, reason: &'a str) -> BoxFuture<'a, Result<(), NotKept>> {
+        Box::pin(async move { if reason == "held" { Err(NotKept::No("it is held".into())) } else { Ok(()) } })
+    }
+
+    fn tombstone(&self, _id: SessionId) -> BoxFuture<'_, Result<Option<String>, Unreadable>> {
+        Box::pin(async { Ok(None) })
     }
 }
 

@@ -1,9 +1,11 @@
 mod checkpoint;
 mod cosign;
 mod export;
+mod hold;
 mod log;
 mod prove;
 mod recover;
+mod shred;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,11 @@ pub(crate) enum Action {
     Checkpoint(checkpoint::Show),
     /// Write a bundle that others verify without Grille: records, proofs, a report
     Export(export::Export),
+    /// Legal holds: what nobody may shred
+    #[command(subcommand)]
+    Hold(hold::Action),
+    /// Destroy what one session's records hold, for good
+    Shred(shred::Shred),
     /// Begin a new log where the old one contradicts what was signed
     Recover(recover::Recover),
 }
@@ -50,6 +57,8 @@ pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
         Action::Prove(args) => prove::run(args).or_else(unproven),
         Action::Checkpoint(args) => checkpoint::run(args).or_else(unproven),
         Action::Export(args) => export::run(args),
+        Action::Hold(action) => hold::run(action),
+        Action::Shred(args) => shred::run(args),
         Action::Recover(args) => recover::run(args),
     }
 }

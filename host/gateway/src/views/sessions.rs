@@ -173,7 +173,7 @@ impl SessionView for Sessions {
             let found = self.read(move |this| {
                 this.reader()?.session(id).map_err(unreadable)?.next().transpose().map_err(unreadable)
             });
-            if found.await?.is_none() {
+            if found.await?.is_none_or(|first| first.record().is_none()) {
                 return Ok(None);
             }
             let (sender, receiver) = mpsc::channel(MOMENTS_IN_FLIGHT);

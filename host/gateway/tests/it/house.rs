@@ -8,7 +8,7 @@ use grille_admin::{
     Act, AdminConfig, Audit, Identify, NotIdentified, PolicyChanges, PolicyView, PolicyWish, RefusedChange, Rooms,
     StatusView, Unrecorded, router, serve,
 };
-use grille_gateway::views::{Decisions, Evidence, Live, Sessions};
+use grille_gateway::views::{Contents, Decisions, Evidence, Live, Sessions};
 use grille_ledger::{
     DecisionRecord, Direction, Ledger, LedgerConfig, MaskedColumn, Outcome, Record, SealKey, SessionLog, SessionOpen,
     SigningKey,
@@ -73,6 +73,7 @@ impl House {
             changes: people.clone(),
             decisions: Arc::new(Decisions::new(path.clone(), seal.clone())),
             evidence: Arc::new(Evidence::new(ledger.clone(), seal.clone(), signing, people.clone())),
+            keeping: Arc::new(Contents::new(ledger.clone(), seal.clone())),
             sessions: Arc::new(Sessions::new(path, seal, people.clone())),
             audit: people.clone(),
             desk: desk.clone(),

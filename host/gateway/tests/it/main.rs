@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod evidence;
 mod house;
+mod keeping;
 mod place;
 mod plugin;
 mod promote;
