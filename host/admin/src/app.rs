@@ -10,8 +10,10 @@ use axum::{Router, middleware};
 use grille_review::Desk;
 
 use crate::problem::Problem;
-use crate::rooms::{Audit, DecisionView, EvidenceView, Identify, Keeping, PolicyChanges, PolicyView, SessionView, StatusView};
-use crate::{decisions, evidence, keeping, guard, metrics, policies, reviews, sessions, status};
+use crate::rooms::{
+    Audit, DecisionView, EvidenceView, Identify, Keeping, PolicyChanges, PolicyView, SessionView, StatusView,
+};
+use crate::{decisions, evidence, guard, keeping, metrics, policies, reviews, sessions, status};
 
 /// The largest request body: a reason of some pages.
 const BODY_BYTES_MAX: usize = 64 << 10;

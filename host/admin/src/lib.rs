@@ -27,8 +27,8 @@ pub mod view;
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
 pub use rooms::{
-    Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping, NotIdentified, NotKept, PolicyChanges,
-    PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter, SessionSearch, SessionView, StatusView,
-    Unreadable, Unrecorded,
+    Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping,
+    NotIdentified, NotKept, PolicyChanges, PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter,
+    SessionSearch, SessionView, StatusView, Unreadable, Unrecorded,
 };
 pub use serve::serve;

@@ -16,6 +16,7 @@ use crate::frame::{FrameReader, Next};
 use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
+use crate::settled::{SETTLE_EVERY, Settled};
 use crate::ship::{Shipping, ship_loop};
 use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::unwritable;
@@ -48,16 +49,16 @@ impl Threads {
         let threads = Self { shared: Arc::clone(&shared), running: Mutex::default(), _lock: lock };
         let sync = std::thread::Builder::new().name("ledger-sync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
-            move || sync_loop(&shared)
+            move || watched(&shared, || sync_loop(&shared))
         })?;
         threads.running.lock().push(sync);
-        let sign =
-            std::thread::Builder::new().name("ledger-sign".to_owned()).spawn(move || sign_loop(&shared, signer))?;
+        let sign = std::thread::Builder::new().name("ledger-sign".to_owned());
+        let sign = sign.spawn(move || watched(&shared, || sign_loop(&shared, signer)))?;
         threads.running.lock().push(sign);
         if let Some(shipping) = shipping {
             let (shared, stop) = (Arc::clone(&threads.shared), threads.shared.shipper_stops.subscribe());
             let ship = std::thread::Builder::new().name("ledger-ship".to_owned());
-            threads.running.lock().push(ship.spawn(move || ship_loop(&shared, &shipping, stop))?);
+            threads.running.lock().push(ship.spawn(move || watched(&shared, || ship_loop(&shared, &shipping, stop)))?);
         }
         Ok(threads)
     }
@@ -82,6 +83,13 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A thread that panics would leave those waiting who need its work.
+fn watched(shared: &Shared, work: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_err() {
+        shared.stop_for_good("a background thread of the ledger panicked".into());
     }
 }
 
@@ -215,12 +223,17 @@ pub(crate) struct Signer {
     /// The entries of the bundle that is not full yet.
     entries: Vec<u8>,
     signed: u64,
+    /// Up to where tiles are settled.
+    settled: u64,
+    /// Where they can be once a checkpoint covers it.
+    due: Option<Settled>,
 }
 
 impl Signer {
     pub(crate) fn new(dir: &Path, key: SigningKey, key_id: [u8; 4], origin: String, edge: Edge, signed: u64) -> Self {
         let Edge { reader, frontier, entries } = edge;
-        Self { dir: dir.to_owned(), key, key_id, origin, reader, frontier, entries, signed }
+        let settled = Settled::read(dir).map_or(0, |settled| settled.size).min(signed);
+        Self { dir: dir.to_owned(), key, key_id, origin, reader, frontier, entries, signed, settled, due: None }
     }
 
     /// Takes in the records below `size`, then publishes a checkpoint over them.
@@ -236,6 +249,13 @@ impl Signer {
         write(shared, &self.dir.join("last_signed"), last.to_text().as_bytes(), Durability::Synced)?;
         write(shared, &self.dir.join("checkpoint"), last.note.as_bytes(), Durability::Synced)?;
         self.signed = checkpoint.size;
+        if let Some(due) = self.due.take() {
+            match due.settle(&self.dir, self.settled) {
+                Ok(()) => self.settled = due.size,
+                // A start derives more, that is all.
+                Err(error) => tracing::warn!(%error, "the tiles of the ledger could not be synced"),
+            }
+        }
         Ok(())
     }
 
@@ -253,6 +273,11 @@ impl Signer {
             push_entry(&mut self.entries, frame.leaf);
             let (dir, entries) = (&self.dir, &mut self.entries);
             self.frontier.push(leaf_hash(frame.leaf), |tile| write_full(shared, dir, entries, &tile))?;
+            let size = self.frontier.size();
+            if size.is_multiple_of(SETTLE_EVERY) {
+                let (segment, offset) = (self.reader.segment(), self.reader.offset());
+                self.due = Some(Settled { size, segment, offset, root: self.frontier.root() });
+            }
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ mod recover;
 mod seal;
 mod search;
 mod session;
+mod settled;
 mod sha256;
 mod ship;
 mod shred;

@@ -57,6 +57,22 @@ impl Frontier {
         self.size
     }
 
+    /// The edge of a tree of `size` leaves, a multiple of a tile's, out of its full tiles; none if one is missing.
+    pub(crate) fn from_tiles(size: u64, mut tile: impl FnMut(u8, u64) -> Option<Vec<Hash>>) -> Option<Self> {
+        let mut levels = vec![Vec::with_capacity(TILE_WIDTH)];
+        let mut above = size >> TILE_HEIGHT;
+        while above > 0 {
+            let below = u8::try_from(levels.len() - 1).ok()?;
+            let first = above - above % TILE_WIDTH as u64;
+            let roots = (first..above).map(|number| {
+                tile(below, number).filter(|hashes| hashes.len() == TILE_WIDTH).map(|hashes| perfect_root(&hashes))
+            });
+            levels.push(roots.collect::<Option<_>>()?);
+            above >>= TILE_HEIGHT;
+        }
+        Some(Self { size, levels })
+    }
+
     /// Adds a leaf's hash and hands each tile that it completes to `full`, bottom first.
     pub(crate) fn push<E>(&mut self, leaf: Hash, mut full: impl FnMut(FullTile) -> Result<(), E>) -> Result<(), E> {
         let mut carry = leaf;

@@ -15,6 +15,7 @@ use crate::ledger::{Ledger, LedgerConfig, Parts, Shared};
 use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
+use crate::settled::Settled;
 use crate::sha256::{Sha256, sha256};
 use crate::ship::{self, SEGMENT_AGE, Shipping};
 use crate::shred;
@@ -185,7 +186,15 @@ pub(crate) fn examine(config: &LedgerConfig) -> Result<(), OpenError> {
     scan(&config.path, last.as_ref().map(|(checkpoint, _)| checkpoint)).map(drop)
 }
 
+/// Derives the tree: from where its tiles are settled, and from the beginning where that does not meet what was signed.
 fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
+    let settled = Settled::read(dir).filter(|settled| last.is_some_and(|last| last.size >= settled.size));
+    if let Some((reader, frontier)) = settled.and_then(|settled| settled.resume(dir)) {
+        match scan_from(dir, last, reader, frontier) {
+            Ok(scan) => return Ok(scan),
+            Err(error) => tracing::warn!(%error, "the whole log is derived again"),
+        }
+    }
     let signed = last.map_or(0, |last| last.size);
     let first = segment_path(dir, 0);
     let io = |action, path: &Path| {
@@ -198,11 +207,25 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
         }
         File::create(&first).map_err(io("make", &first))?;
     }
-    let mut reader = FrameReader::open(dir).map_err(io("read", &first))?;
-    let mut frontier = Frontier::default();
+    let reader = FrameReader::open(dir).map_err(io("read", &first))?;
+    scan_from(dir, last, reader, Frontier::default())
+}
+
+fn scan_from(
+    dir: &Path,
+    last: Option<&Checkpoint>,
+    mut reader: FrameReader,
+    mut frontier: Frontier,
+) -> Result<Scan, OpenError> {
+    let signed = last.map_or(0, |last| last.size);
+    let io = |action, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { action, path, source }
+    };
     let mut entries = Vec::new();
     let mut published = Vec::new();
     let mut tear = None;
+    meet(dir, last, &frontier, &entries, &mut published)?;
     let torn = loop {
         let path = reader.path();
         match reader.next().map_err(io("read", &path))? {
@@ -225,17 +248,7 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
                     }
                     Ok::<_, OpenError>(())
                 })?;
-                if let Some(last) = last.filter(|last| last.size == frontier.size()) {
-                    if last.root != frontier.root() {
-                        let (is, was) = (show_root(&frontier.root()), show_root(&last.root));
-                        let why = format!("the first {} records have the root {is}, and {was} was signed", last.size);
-                        return Err(backwards(dir, why));
-                    }
-                    for (path, bytes) in tiles::edge(dir, &frontier, &entries) {
-                        restore(&path, &bytes, false)?;
-                        published.push(path);
-                    }
-                }
+                meet(dir, last, &frontier, &entries, &mut published)?;
             }
             Next::End { torn } => break torn > 0,
             Next::Bad(bad) => {
@@ -257,6 +270,27 @@ fn scan(dir: &Path, last: Option<&Checkpoint>) -> Result<Scan, OpenError> {
     }
     let (segment, offset) = tear.unwrap_or_else(|| (reader.segment(), reader.offset()));
     Ok(Scan { edge: Edge { reader, frontier, entries }, segment, offset, is_torn: torn })
+}
+
+/// Where the tree has the size that was signed last, it is the tree that was signed, and its edge is there to be read.
+fn meet(
+    dir: &Path,
+    last: Option<&Checkpoint>,
+    frontier: &Frontier,
+    entries: &[u8],
+    published: &mut Vec<PathBuf>,
+) -> Result<(), OpenError> {
+    let Some(last) = last.filter(|last| last.size == frontier.size()) else { return Ok(()) };
+    if last.root != frontier.root() {
+        let (is, was) = (show_root(&frontier.root()), show_root(&last.root));
+        let why = format!("the first {} records have the root {is}, and {was} was signed", last.size);
+        return Err(backwards(dir, why));
+    }
+    for (path, bytes) in tiles::edge(dir, frontier, entries) {
+        restore(&path, &bytes, false)?;
+        published.push(path);
+    }
+    Ok(())
 }
 
 /// Whether a record that nothing vouches for yet is where and what it says. It is signed only then.

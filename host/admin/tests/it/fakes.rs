@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
-    Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Hold, Ledger, Moment, OperationLine, Policies, Policy,
-    Session, SessionDetail, SignedCheckpoint, Status,
+    Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Hold, Ledger, Moment, OperationLine, Policies,
+    Policy, Session, SessionDetail, SignedCheckpoint, Status,
 };
 use grille_admin::{
-    Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping, NotIdentified, NotKept,
-    PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream, RefusedChange, Rooms, SessionFilter,
-    SessionSearch, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
+    Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping,
+    NotIdentified, NotKept, PolicyChanges, PolicyView, PolicyWish, Problem, RecordingStream, RefusedChange, Rooms,
+    SessionFilter, SessionSearch, SessionView, StatusView, Unreadable, Unrecorded, router, serve,
 };
 use grille_net::{DrainHandle, Listen, Listener, ServerTls, drain};
 use grille_policy::{
@@ -373,7 +373,9 @@ impl Keeping for Fakes {
     fn hold(&self, on: HeldObject, _is_held: bool, _by: &Subject, reason: &str) -> Result<(), NotKept> {
         match (on, reason) {
             (_, "") => Err(NotKept::No("this takes a reason".into())),
-            (HeldObject::Subject(subject), _) if subject == "broken" => Err(NotKept::Unavailable("a disk failed".into())),
+            (HeldObject::Subject(subject), _) if subject == "broken" => {
+                Err(NotKept::Unavailable("a disk failed".into()))
+            }
             _ => Ok(()),
         }
     }

@@ -26,7 +26,12 @@ async fn a_session_is_held_let_go_and_shredded_by_an_auditor() {
     let lifted = run("audra", &["ledger", "hold", "remove", "--session", &id, "--reason", "closed"]).await;
     assert_eq!(lifted.code, 0, "{}", lifted.stderr);
     let done = run("audra", &shred).await;
-    assert_eq!((done.code, done.stdout), (0, format!("the contents of session {id} are destroyed\n")), "{}", done.stderr);
+    assert_eq!(
+        (done.code, done.stdout),
+        (0, format!("the contents of session {id} are destroyed\n")),
+        "{}",
+        done.stderr
+    );
 
     for words in [["session", "replay"], ["session", "show"]] {
         let gone = run("audra", &[&words[..], &[&id]].concat()).await;

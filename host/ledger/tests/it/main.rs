@@ -10,6 +10,7 @@ mod faults;
 mod load;
 mod read;
 mod recover;
+mod settled;
 mod shred;
 mod strangers;
 mod support;
