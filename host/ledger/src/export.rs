@@ -15,12 +15,13 @@ mod tar;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use grille_policy::{Digest, RequestId, SessionId};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::prove::Prover;
+use crate::prove::{Prover, prove_consistency};
 use crate::reader::{Contents, Entry, Reader, SessionEnd};
 use crate::sha256::to_base64;
 use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, SigningKey, VerifierKey, read_kept};
@@ -57,6 +58,9 @@ pub enum ExportError {
     /// There is no checkpoint under which anything could be proven.
     #[error("there is no signed checkpoint to prove anything with: {0}")]
     Checkpoint(NoteError),
+    /// What witnesses signed is not of this log.
+    #[error("the file `witnessed` beside the log: {0}; run `grille ledger verify`")]
+    Witnessed(NoteError),
     /// It would be larger than what one report holds.
     #[error("these sessions hold more than {limit} operations: narrow the export by time, subject, target or relation")]
     TooLarge {
@@ -124,6 +128,7 @@ impl Selection {
         writer.bundle.add("verify.py", VERIFIER)?;
         writer.bundle.add("checkpoint", picked.note.as_bytes())?;
         writer.bundle.add("keys/log.vkey", format!("{key}\n").as_bytes())?;
+        writer.witnesses(&key)?;
         writer.node()?;
         let mut keys = serde_json::Map::new();
         for (id, session) in &picked.sessions {
@@ -174,6 +179,23 @@ struct Row<'a> {
 }
 
 impl Writer<'_, '_> {
+    /// What witnesses signed of this log, that it goes on to the bundle's checkpoint, and who they are said to be.
+    fn witnesses(&mut self, key: &VerifierKey) -> Result<(), ExportError> {
+        let (dir, checkpoint) = (self.reader.dir(), &self.picked.checkpoint);
+        if let Some(text) = read_beside(dir, "policy.txt")? {
+            self.bundle.add("policy.txt", text.as_bytes())?;
+        }
+        let Some(note) = read_beside(dir, "witnessed")? else { return Ok(()) };
+        let seen = Checkpoint::open(&note, key).map_err(ExportError::Witnessed)?;
+        if seen.size > checkpoint.size {
+            return Err(ExportError::Witnessed(NoteError::Malformed));
+        }
+        let proof = prove_consistency(dir, seen.size, checkpoint)?;
+        let lines = proof.iter().flat_map(|proof| &proof.path).map(|hash| format!("{}\n", to_standard(hash)));
+        self.bundle.add("witnessed", note.as_bytes())?;
+        Ok(self.bundle.add("witnessed.proof", lines.collect::<String>().as_bytes())?)
+    }
+
     /// The node's own records, and the approvals among them once more as files of their own.
     fn node(&mut self) -> Result<(), ExportError> {
         let Some((&first, &last)) = self.picked.node.first().zip(self.picked.node.last()) else { return Ok(()) };
@@ -319,6 +341,16 @@ impl SessionEnd {
             Self::Closed(_) => "closed",
             Self::Lost => "lost",
         }
+    }
+}
+
+/// A text beside the log; none if it is not there.
+fn read_beside(dir: &Path, name: &str) -> Result<Option<String>, ReadError> {
+    let path = dir.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ReadError::Io { path, source }),
     }
 }
 

@@ -384,7 +384,7 @@ fn session_key(dir: &Path, seal: &SealKey, leaf: &Leaf) -> Result<Result<Opening
 }
 
 /// The contents behind flag and salt, if they are what the leaf commits to.
-fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
+pub(crate) fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
     let (&flag, salted) = text.split_first()?;
     let (salt, packed) = salted.split_at_checked(SALT_BYTES)?;
     let unpacked;

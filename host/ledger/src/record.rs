@@ -64,6 +64,9 @@ pub enum Record<'a> {
     /// A torn tail was cut at start. Written by [`Ledger::open`](crate::Ledger::open).
     #[serde(rename = "recovered")]
     Recovered(Recovered),
+    /// The machine's clock was set. Written by the ledger itself, as the first record by the new time.
+    #[serde(rename = "clock.step")]
+    ClockStep(ClockStep),
     /// Records are known to be missing.
     #[serde(rename = "gap")]
     Gap(Gap<'a>),
@@ -90,6 +93,7 @@ impl Record<'_> {
             Self::NodeStart(_) => "node.start",
             Self::NodeStop {} => "node.stop",
             Self::Recovered(_) => "recovered",
+            Self::ClockStep(_) => "clock.step",
             Self::Gap(_) => "gap",
         }
     }
@@ -394,6 +398,15 @@ pub struct Recovered {
     pub bytes: u64,
     /// Their SHA-256.
     pub digest: Digest,
+}
+
+/// A step of the machine's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStep {
+    /// The time by which records were written before, in Unix microseconds.
+    pub from: u64,
+    /// The time that the machine's clock shows since.
+    pub to: u64,
 }
 
 /// Missing records.

@@ -16,7 +16,7 @@ use crate::{By, Gap, Ledger, LedgerConfig, OpenError, Record};
 
 /// What moves, in this order: whenever it is interrupted, a start refuses until it is done. While `last_signed` is there
 /// its records are missing, and when it is gone the name in `log.vkey` is the new one.
-const PARTS: [&str; 6] = ["wal", "tile", "keys", "cut", "checkpoint", "last_signed"];
+const PARTS: [&str; 7] = ["wal", "tile", "keys", "cut", "witnessed", "checkpoint", "last_signed"];
 /// Written last into the old log's new place.
 const DONE: &str = "moved";
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Unwritable;
+use crate::clock::Clock;
 use crate::frame::{HEADER_BYTES, SEGMENT_HEADER_BYTES, segment_header, segment_path, write_header};
 use crate::leaf;
 
@@ -154,25 +155,3 @@ pub(crate) fn unwritable(path: &Arc<Path>, error: io::Error) -> Unwritable {
 
 /// The length of a frame's fixed front, for those who build one.
 pub(crate) const FRAME_FRONT_BYTES: usize = HEADER_BYTES;
-
-/// Wall clock and monotonic clock.
-#[derive(Debug, Clone)]
-pub(crate) struct Clock {
-    start: tokio::time::Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { start: tokio::time::Instant::now() }
-    }
-
-    /// Unix microseconds, and microseconds since the node started.
-    pub(crate) fn now(&self) -> (u64, u64) {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        (u64::try_from(wall.as_micros()).unwrap_or(u64::MAX), self.mono())
-    }
-
-    pub(crate) fn mono(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
-    }
-}

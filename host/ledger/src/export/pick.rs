@@ -27,7 +27,7 @@ pub(super) struct PickedSession {
     /// Where it begins: every session is read from there on, however many there are.
     pub(super) open: Leaf,
     pub(super) index: u64,
-    first: u64,
+    pub(super) first: u64,
     last: u64,
     operations: usize,
     is_matched: bool,
@@ -40,6 +40,8 @@ pub(super) struct PickedSession {
 #[derive(Default)]
 struct Node {
     starts: Vec<u64>,
+    /// Where the clock was set, and in which run of the node.
+    steps: Vec<(usize, u64)>,
     changes: Vec<(usize, u64, u64)>,
     reviews: Vec<(RequestId, u64)>,
     reads: Vec<(SessionId, u64)>,
@@ -68,6 +70,7 @@ pub(super) fn pick(
                     session.end = SessionEnd::Lost;
                 }
             }
+            "clock.step" => node.steps.push((node.starts.len(), index)),
             "policy.change" | "review" | "read" => node.take(index, &leaf, entries.open_record(&leaf, &sealed)?),
             "session.open" => {
                 if is_candidate(query, &leaf, &mut entries, &sealed)? {
@@ -162,12 +165,17 @@ impl Node {
     fn of(self, sessions: &BTreeMap<SessionId, PickedSession>) -> BTreeSet<u64> {
         let sets: BTreeSet<(usize, u64)> = sessions.values().flat_map(|session| session.sets.clone()).collect();
         let requests: BTreeSet<RequestId> = sessions.values().flat_map(|session| session.requests.clone()).collect();
-        let starts = sets.iter().filter_map(|(start, _)| self.starts.get(start.checked_sub(1)?).copied());
-        let mut node: BTreeSet<u64> = starts.collect();
+        let mut node = BTreeSet::new();
         node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
         node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
         node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
         node.extend(self.export);
+        // Every record stands between a start and, where the clock was set, the steps that explain its time.
+        let firsts = sessions.values().map(|session| session.index);
+        let run = |index: u64| self.starts.partition_point(|&start| start <= index);
+        let runs: BTreeSet<usize> = node.iter().copied().chain(firsts).map(run).collect();
+        node.extend(runs.iter().filter_map(|run| self.starts.get(run.checked_sub(1)?)));
+        node.extend(self.steps.iter().filter(|(run, _)| runs.contains(run)).map(|(_, at)| *at));
         node
     }
 }
