@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod decision;
 mod forged;
+mod go;
 mod read;
 mod recover;
 mod scene;
