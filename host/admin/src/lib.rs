@@ -16,6 +16,7 @@ mod guard;
 mod metrics;
 mod policies;
 mod problem;
+mod quarter;
 mod reviews;
 mod rooms;
 mod serve;
@@ -25,6 +26,7 @@ pub mod view;
 
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
+pub use quarter::Quarter;
 pub use rooms::{
     Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, Identify, NotIdentified, PolicyChanges,
     PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter, SessionSearch, SessionView, StatusView,

@@ -6,6 +6,7 @@
 //! sessions hang on: starts, policy sets, review events, and who looked.
 
 mod csv;
+mod hipaa;
 mod manifest;
 mod pages;
 mod pick;
@@ -25,6 +26,8 @@ use crate::prove::{Prover, prove_consistency};
 use crate::reader::{Contents, Entry, Reader, SessionEnd};
 use crate::sha256::to_base64;
 use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, SigningKey, VerifierKey, read_kept};
+pub use hipaa::Period;
+use hipaa::Tally;
 use manifest::Bundle;
 use pick::{Picked, PickedSession};
 use sheet::Sheet;
@@ -77,6 +80,7 @@ pub struct Selection {
     reader: Reader,
     query: SessionQuery,
     picked: Picked,
+    tally: Option<Tally>,
 }
 
 /// What a bundle holds.
@@ -95,31 +99,52 @@ impl Reader {
     /// Looks for the sessions to export, as far as the published checkpoint covers them. It has to be signed with
     /// `key`. Reads the log once.
     pub fn select(&self, query: &SessionQuery, key: &VerifierKey) -> Result<Selection, ExportError> {
+        let (checkpoint, note) = self.published(key)?;
+        let picked = pick::pick(self, query, checkpoint, note, &BTreeSet::new())?;
+        Ok(Selection { reader: self.clone(), query: query.clone(), picked, tally: None })
+    }
+
+    /// Gathers what a period shows for each paragraph of the HIPAA Security Rule: counts of all of it, and the sessions
+    /// that the samples stand in. Reads the log twice.
+    pub fn select_period(&self, period: Period, key: &VerifierKey) -> Result<Selection, ExportError> {
+        let (checkpoint, note) = self.published(key)?;
+        let tally = Tally::of(self, period, checkpoint.size)?;
+        let (sessions, node) = tally.samples();
+        // Without any sample none is meant, and not every session.
+        let to = sessions.is_empty().then_some(0);
+        let query = SessionQuery { sessions, to, ..SessionQuery::default() };
+        let picked = pick::pick(self, &query, checkpoint, note, &node)?;
+        Ok(Selection { reader: self.clone(), query, picked, tally: Some(tally) })
+    }
+
+    fn published(&self, key: &VerifierKey) -> Result<(Checkpoint, String), ExportError> {
         let note = std::fs::read_to_string(self.dir().join("checkpoint"));
         let note = note.map_err(|_| ExportError::Checkpoint(NoteError::Malformed))?;
-        let checkpoint = Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?;
-        let picked = pick::pick(self, query, checkpoint, note)?;
-        Ok(Selection { reader: self.clone(), query: query.clone(), picked })
+        Ok((Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?, note))
     }
 }
 
 impl Selection {
-    /// How many sessions were found.
+    /// Whether there is nothing to tell. A period without a record tells just that.
     #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.picked.sessions.len()
+    pub fn is_empty(&self) -> bool {
+        self.picked.sessions.is_empty() && self.tally.is_none()
     }
 
     /// Writes the bundle. Memory is bounded by the largest record and the report's lines.
     pub fn write(self, options: &ExportOptions<'_>, out: &mut dyn Write) -> Result<Exported, ExportError> {
-        let Self { reader, query, picked } = self;
+        let Self { reader, query, picked, tally } = self;
         let key = options.signing_key.verifier_key(&picked.checkpoint.origin).map_err(ReadError::from)?;
+        let asked = match &tally {
+            Some(tally) => format!("HIPAA evidence of {}, by its samples", tally.period()),
+            None => query.describe(),
+        };
         let mut writer = Writer {
             reader: &reader,
             picked: &picked,
             prover: Prover::new(reader.dir(), &picked.checkpoint),
             bundle: Bundle::new(out),
-            sheet: Sheet::new(&query, options),
+            sheet: Sheet::new(asked, options),
             components: BTreeSet::new(),
             settings: BTreeSet::new(),
             records: 0,
@@ -144,6 +169,12 @@ impl Selection {
         let Writer { mut bundle, sheet, records, .. } = writer;
         bundle.add("report.csv", csv::table(&sheet).as_bytes())?;
         bundle.add("report.html", report::page(&sheet, &picked.checkpoint).as_bytes())?;
+        if let Some(tally) = &tally {
+            let evidence = tally.evidence(&picked.checkpoint, options.at);
+            bundle.add("hipaa.html", evidence.page().as_bytes())?;
+            bundle.add("hipaa.csv", evidence.table().as_bytes())?;
+            bundle.add("hipaa.json", &serde_json::to_vec_pretty(&evidence).map_err(io::Error::from)?)?;
+        }
         bundle.finish(&sheet, &picked, &missing, &key, options)?;
         Ok(Exported { sessions: picked.sessions.len() as u64, records, size: picked.checkpoint.size })
     }

@@ -38,7 +38,7 @@ mod wal;
 mod witness;
 
 pub use error::{OpenError, ReadError, Unwritable};
-pub use export::{ExportError, ExportOptions, Exported, Selection};
+pub use export::{ExportError, ExportOptions, Exported, Period, Selection};
 pub use kept::{Kept, read_kept};
 pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;

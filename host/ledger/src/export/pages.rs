@@ -29,6 +29,18 @@ impl Page {
         self.add(format_args!("<p>{}</p>\n", escape(text)));
     }
 
+    /// A heading and short sentences under it; nothing where there are none.
+    pub(super) fn list(&mut self, heading: &str, items: &[String]) {
+        if items.is_empty() {
+            return;
+        }
+        self.add(format_args!("<h3>{}</h3>\n<ul>\n", escape(heading)));
+        for item in items {
+            self.add(format_args!("<li>{}</li>\n", escape(item)));
+        }
+        self.0.push_str("</ul>\n");
+    }
+
     /// Names and values.
     pub(super) fn facts(&mut self, facts: &[(&str, String)]) {
         self.0.push_str("<dl>\n");
@@ -151,6 +163,7 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 sy
 main { max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem }
 h1 { font-size: 1.6rem; margin: 0 0 1.5rem }
 h2 { font-size: 1.25rem; margin: 0 0 .25rem }
+h3 { font-size: .95rem; margin: 1rem 0 .25rem } ul { margin: 0 0 1rem; padding-left: 1.2rem }
 section { padding: 1.5rem 0; border-top: 1px solid var(--line); overflow-x: auto }
 .answer { font-size: 1.05rem; margin: 0 0 1rem; color: var(--soft) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 0 0 1rem }

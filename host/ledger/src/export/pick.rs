@@ -54,6 +54,7 @@ pub(super) fn pick(
     query: &SessionQuery,
     checkpoint: Checkpoint,
     note: String,
+    node_records: &BTreeSet<u64>,
 ) -> Result<Picked, ExportError> {
     let mut sessions: BTreeMap<SessionId, PickedSession> = BTreeMap::new();
     let mut node = Node::default();
@@ -104,7 +105,7 @@ pub(super) fn pick(
     if sessions.values().map(|session| session.operations).sum::<usize>() > OPERATIONS_MAX {
         return Err(ExportError::TooLarge { limit: OPERATIONS_MAX });
     }
-    let node = node.of(&sessions);
+    let node = node.of(&sessions, node_records);
     Ok(Picked { checkpoint, note, sessions, node })
 }
 
@@ -162,10 +163,10 @@ impl Node {
     }
 
     /// The indexes of those that belong to these sessions.
-    fn of(self, sessions: &BTreeMap<SessionId, PickedSession>) -> BTreeSet<u64> {
+    fn of(self, sessions: &BTreeMap<SessionId, PickedSession>, wanted: &BTreeSet<u64>) -> BTreeSet<u64> {
         let sets: BTreeSet<(usize, u64)> = sessions.values().flat_map(|session| session.sets.clone()).collect();
         let requests: BTreeSet<RequestId> = sessions.values().flat_map(|session| session.requests.clone()).collect();
-        let mut node = BTreeSet::new();
+        let mut node = wanted.clone();
         node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
         node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
         node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));

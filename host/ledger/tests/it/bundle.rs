@@ -5,7 +5,7 @@ use grille_policy::SessionId;
 use serde_json::Value;
 
 use crate::scene::{Files, Scene, base64, drop_lines, edit, swap, take_apart};
-use crate::support::facts;
+use crate::support::{Keys, facts};
 
 #[tokio::test]
 async fn an_untouched_bundle_holds_with_and_without_contents() {
@@ -154,6 +154,16 @@ async fn every_mutation_is_named() {
 
 fn plugin(files: &mut Files) -> (&String, &mut Vec<u8>) {
     files.iter_mut().find(|(name, _)| name.ends_with(".wasm")).unwrap()
+}
+
+/// The log holds it just so; it is no approval of this gateway's.
+#[tokio::test]
+async fn an_approval_that_another_key_signed_is_named() {
+    let scene = Scene::approved_by(Some(&Keys::generate())).await;
+    let Some((code, said)) = scene.judge(&scene.export(&scene.both(), false), None) else { return };
+    let first = &said["damage"][0];
+    assert_eq!((code, &first["kind"]), (1, &"approval".into()), "{said:#}");
+    assert!(first["index"].is_u64() && first["detail"].as_str().unwrap().contains("another key"), "{said:#}");
 }
 
 /// What a thief of the log's name makes is not the log.

@@ -7,6 +7,7 @@ mod damage;
 mod decision;
 mod forged;
 mod go;
+mod hipaa;
 mod read;
 mod recover;
 mod scene;

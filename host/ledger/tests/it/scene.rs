@@ -29,8 +29,14 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 impl Scene {
     pub(crate) async fn begin() -> Self {
+        Self::approved_by(None).await
+    }
+
+    /// With approvals that another key signed.
+    pub(crate) async fn approved_by(other: Option<&Keys>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let keys = Keys::generate();
+        let approver = other.unwrap_or(&keys);
         let ledger = keys.open(&dir.path().join("ledger"));
         let plugin = ledger.keep(Kept::Plugin, b"\0asm guard").unwrap();
         let settings = ledger.keep(Kept::Settings, b"{}").unwrap();
@@ -39,7 +45,7 @@ impl Scene {
         ledger.admin(&Record::PolicyChange(change)).unwrap();
         write_sessions(&ledger, 0..12, 3);
         let judged = judged(plugin, settings);
-        let sessions = [ask(&ledger, 100, &judged, &keys), ask(&ledger, 101, &judged, &keys)];
+        let sessions = [ask(&ledger, 100, &judged, approver), ask(&ledger, 101, &judged, approver)];
         write_sessions(&ledger, 200..212, 3);
         let by = facts(1).subject;
         let (by, query) = (Cow::Borrowed(&*by), Some("session=…".into()));

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use grille_ledger::{Checkpoint, VerifierKey, cosignature, witness_request};
 use reqwest::{StatusCode, Url};
 
@@ -65,21 +65,21 @@ pub(super) async fn ask(dir: &Path, note: &str, url: &str, key: &VerifierKey) ->
 
 /// The note to add signatures to: what was kept of the same checkpoint, else this one alone. What witnesses saw of a
 /// larger tree is not given up for a smaller one.
-pub(super) fn go_on(kept: &Path, note: &str) -> anyhow::Result<String> {
+pub(super) fn go_on(kept: &Path, note: &str) -> Result<String, NoAnswer> {
     let old = match fs::read_to_string(kept) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(note.to_owned()),
-        Err(error) => return Err(error).with_context(|| format!("read {}", kept.display())),
+        Err(error) => return Err(anyhow!(error).context(format!("read {}", kept.display())).into()),
     };
     let told = |note: &str| Checkpoint::peek(note).with_context(|| format!("the checkpoint in {}", kept.display()));
     let (was, is) = (told(&old)?, told(note)?);
     if was.size > is.size {
-        bail!(
-            "{} covers {} records and the log's checkpoint {}: the log was cut or replaced",
-            kept.display(),
-            was.size,
-            is.size
-        );
+        let (name, was, is) = (kept.display(), was.size, is.size);
+        let why = format!("{name} covers {was} records and the log's checkpoint {is}: the log was cut or replaced");
+        return Err(NoAnswer::No(why));
+    }
+    if was.size == is.size && was != is {
+        return Err(NoAnswer::No(format!("FORKED: {} shows another log of as many records", kept.display())));
     }
     Ok(if was == is { old } else { note.to_owned() })
 }
