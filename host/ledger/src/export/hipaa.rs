@@ -111,7 +111,7 @@ impl Evidence<'_> {
             ("period", format!("{}: from {} until before {}", self.period, self.from, self.to)),
             ("log", self.log.to_owned()),
             (
-                "its records",
+                "the log covers",
                 format!(
                     "{} to {}",
                     self.log_begins.as_deref().unwrap_or("none"),
@@ -125,16 +125,17 @@ impl Evidence<'_> {
              log's signed checkpoint. Counts are of the whole period; R is required, A addressable.",
         );
         let overview = self.citations.iter().map(|one| {
-            let shown = one.artefacts.iter().map(|artefact| artefact.count).sum();
+            let shown = one.artefacts.iter().filter(|artefact| artefact.count > 0).count();
+            let shown = format!("{shown} of {}", one.artefacts.len());
             vec![
                 text(one.citation),
                 text(one.standard),
                 text(one.kind),
-                Cell::Number(shown),
+                text(shown),
                 Cell::Number(one.gaps.len() as u64),
             ]
         });
-        page.table(&["citation", "standard", "", "records", "gaps"], overview);
+        page.table(&["citation", "standard", "", "shown", "gaps"], overview);
         for one in &self.citations {
             page.question(&format!("{} {}{}", one.citation, one.standard, one.mark()), one.asks);
             let artefacts =
