@@ -124,6 +124,14 @@ pub fn recover(config: &LedgerConfig, by: By<'_>, reason: &str) -> Result<(Recov
     Ok((Recovery { old, new, kept, why }, ledger))
 }
 
+/// The logs that were put aside, the newest first.
+pub(crate) fn kept(dir: &Path) -> Vec<PathBuf> {
+    let path = |number: u32| dir.join("epochs").join(number.to_string());
+    let mut kept: Vec<PathBuf> = (1..).map(path).take_while(|path| path.exists()).collect();
+    kept.reverse();
+    kept
+}
+
 /// The number under which the old log is kept, and whether that has begun already.
 fn next_epoch(dir: &Path) -> (u32, bool) {
     let mut number = 1;

@@ -61,7 +61,13 @@ impl Evidence {
 
     fn found(&self, search: &SessionSearch) -> Result<Vec<FoundSession>, Unreadable> {
         let live: Vec<_> = self.live.list().into_iter().map(|(facts, _)| facts.id).collect();
-        let found = self.reader()?.search(&query(search), search.limit).map_err(unreadable)?;
+        let (query, mut found) = (query(search), Vec::new());
+        for reader in Reader::all(self.ledger.path(), Some(self.seal.clone())).map_err(unreadable)? {
+            let left = search.limit - found.len();
+            if left > 0 {
+                found.extend(reader.search(&query, left).map_err(unreadable)?);
+            }
+        }
         let tell = |SessionFound { session, matches, more, .. }: SessionFound| {
             let is_live = live.contains(&session.id);
             FoundSession {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use grille_ledger::VerifierKey;
+use grille_ledger::{By, Direction, Ledger, SessionOpen, VerifierKey, recover};
 
 use crate::evidence::holds;
-use crate::house::House;
+use crate::house::{House, facts};
 use crate::own::{Own, watch};
 
 /// Words and paths, as a command line.
@@ -170,4 +170,34 @@ async fn a_quarter_is_told_by_citation() {
     assert_eq!(said.code, 0, "{}", said.stderr);
     assert!(holds(&fs::read(&out).unwrap(), "hipaa.json"));
     assert!(house.acts().contains(&"audra ledger.export".to_owned()));
+}
+
+/// What was recorded before a log had to be put aside is still found, shown and replayed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sessions_of_a_log_that_was_put_aside_are_still_told() {
+    let old = facts("ann");
+    let id = old.id.to_string();
+    let house = House::with(async |config| {
+        let ledger = Ledger::open(config.clone()).unwrap();
+        let mut log = ledger.session(SessionOpen::new(&old)).unwrap();
+        log.record_bytes(Direction::FromCaller, 0, 0, b"Q\0\0\0\x0dselect 1\0").unwrap();
+        log.flush().unwrap();
+        log.close("terminate").unwrap();
+        ledger.shutdown().await.unwrap();
+        drop(ledger);
+        let wal = config.path.join("wal/00000000.wal");
+        let whole = fs::read(&wal).unwrap();
+        fs::write(&wal, &whole[..whole.len() - 700]).unwrap();
+        recover(&config, By::Start, "a disk was replaced").map(|(_, ledger)| ledger)
+    })
+    .await;
+    let new = house.record_session();
+    let found = house.json("audra", &["session", "search", "--format", "json"]).await;
+    let ids: Vec<&str> = found["sessions"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, [&*new, &*id], "{found:#}");
+    assert_eq!(found["sessions"][1]["end"], "lost");
+    for words in [&["session", "list"][..], &["session", "show", &id], &["session", "replay", &id]] {
+        let said = house.run("audra", words).await;
+        assert!(said.code == 0 && said.stdout.contains(&id), "{words:?}: {} {}", said.stdout, said.stderr);
+    }
 }

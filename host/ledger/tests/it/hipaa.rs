@@ -110,6 +110,13 @@ async fn a_period_that_the_log_does_not_cover_says_so() {
     let Some((code, said)) = scene.judge(&files, None) else { return };
     assert_eq!(code, 0, "{said:#}");
 
+    // A period to come, and what was recorded before it.
+    let files = export(&scene, u64::MAX / 4, u64::MAX / 2, 1_795_000_000_000_000);
+    let evidence: Value = serde_json::from_slice(&files["hipaa.json"]).unwrap();
+    assert_eq!(count(cited(&evidence, "164.312(b)"), "sessions recorded"), 0);
+    let gaps = evidence["gaps"].to_string();
+    assert!(gaps.contains("holds nothing of this period") && gaps.contains("the period is not over"), "{gaps}");
+
     // Half of it is before the log began, and it is not over.
     let files = export(&scene, DAY, u64::MAX / 2, 1_795_000_000_000_000);
     let evidence: Value = serde_json::from_slice(&files["hipaa.json"]).unwrap();
