@@ -1,10 +1,18 @@
 //! Evidence bundles, whole and altered, before both verifiers.
 
-use grille_ledger::{ExportOptions, Reader, SessionOpen, SessionQuery};
+use std::path::Path;
+use std::process::Command;
+
+use grille_ledger::{
+    ExportOptions, Reader, SessionOpen, SessionQuery, SigningKey, TrustPolicy, VerifyOptions, Witness, verify_bundle,
+};
 use grille_policy::SessionId;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use crate::scene::{Files, Scene, base64, drop_lines, edit, swap, take_apart};
+use crate::damage::Harm;
+use crate::scene::{Files, Scene, base64, drop_lines, edit, put_together, python, swap, take_apart};
 use crate::support::{Keys, facts};
 
 #[tokio::test]
@@ -238,4 +246,82 @@ async fn a_session_without_an_end_says_so() {
     let note = said["notes"][0].as_str().unwrap();
     assert!(note.contains("was still open when it was exported"), "{note}");
     drop(log);
+}
+
+/// Whatever is done to a file of a bundle is noticed, and whatever is done to the tar file, nobody panics.
+#[tokio::test]
+async fn any_harm_to_a_bundle_is_noticed_and_nobody_panics() {
+    let scene = Scene::begin().await;
+    let files = scene.export(&scene.both(), true);
+    let (tar, path) = (put_together(&files), scene.dir.path().join("harmed.tar"));
+    let names: Vec<&String> = files.keys().collect();
+    let judge = |tar: &[u8]| {
+        std::fs::write(&path, tar).unwrap();
+        let key = scene.keys.signing.verifier_key("grille/test").unwrap();
+        verify_bundle(&path, &mut VerifyOptions { key: Some(key), ..VerifyOptions::default() })
+    };
+    assert!(judge(&tar).unwrap().damage.is_empty());
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let harm = (any::<prop::sample::Index>(), Harm::any());
+    let outcome = runner.run(&harm, |(name, harm)| {
+        let mut harmed = files.clone();
+        harm.apply(harmed.get_mut(*name.get(&names)).unwrap());
+        if harmed != files {
+            let told = judge(&put_together(&harmed));
+            prop_assert!(told.is_ok_and(|report| !report.damage.is_empty()), "{} {harm:?}", name.get(&names));
+        }
+        let mut harmed = tar.clone();
+        harm.apply(&mut harmed);
+        drop(judge(&harmed));
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+/// Both verifiers take the same policies, and refuse the same.
+#[tokio::test]
+async fn both_verifiers_read_policies_alike() {
+    let Some(python) = python() else { return };
+    let scene = Scene::begin().await;
+    let bundle = scene.dir.path().join("bundle.tar");
+    std::fs::write(&bundle, put_together(&scene.export(&scene.both(), false))).unwrap();
+    let log = scene.keys.signing.verifier_key("grille/test").unwrap();
+    let witness = |name: &str| {
+        let (dir, key) = (scene.dir.path(), SigningKey::generate().unwrap());
+        Witness::new(dir, name, key, Vec::new()).unwrap().verifier_key().to_string()
+    };
+    let (one, two) = (witness("w/1"), witness("w/2"));
+    for (text, is_policy) in [
+        ("quorum none\n".to_owned(), true),
+        (format!("# ours\n\nlog {log} https://x\n\twitness a  {one} http://w \nquorum none"), true),
+        (format!("witness a {one}\nwitness b {two}\ngroup g any a b\ngroup h 1 g\nquorum h\n"), true),
+        (String::new(), false),
+        ("quorum x\n".to_owned(), false),
+        ("quorum none\nquorum none\n".to_owned(), false),
+        ("quorum none\r\n".to_owned(), false),
+        (format!("log {one}\nquorum none\n"), false),
+        (format!("witness a {log}\nquorum none\n"), false),
+        (format!("witness a {one}\nwitness b {one}\nquorum a\n"), false),
+        (format!("log {log}\nlog {log}\nquorum none\n"), false),
+        (format!("witness a {one}\nwitness a {two}\nquorum a\n"), false),
+        (format!("witness none {one}\nquorum none\n"), false),
+        (format!("witness a {one}\ngroup g 2 a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g 0 a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g all a\ngroup h all a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g all a a\nquorum g\n"), false),
+        (format!("group g all a\nwitness a {one}\nquorum g\n"), false),
+        ("monitor a\nquorum none\n".to_owned(), false),
+    ] {
+        assert_eq!(TrustPolicy::parse(&text).is_ok(), is_policy, "{text:?}");
+        let policy = scene.dir.path().join("policy");
+        std::fs::write(&policy, &text).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier/verify.py");
+        let mut command = Command::new(&python);
+        command.arg(script).arg(&bundle).arg("--key").arg(log.to_string()).arg("--policy").arg(policy);
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A quorum that is not reached is another matter.
+        assert_eq!(output.status.code() == Some(2), !is_policy, "{text:?}: {told}");
+        assert!(!told.contains("Traceback"), "{told}");
+    }
 }

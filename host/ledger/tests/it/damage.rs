@@ -359,7 +359,7 @@ async fn a_copy_of_a_record_behind_the_end_is_never_signed() {
 
 /// What may happen to a file.
 #[derive(Debug, Clone)]
-enum Harm {
+pub(crate) enum Harm {
     Flip(prop::sample::Index, u8),
     Cut(prop::sample::Index, prop::sample::Index),
     Insert(prop::sample::Index, Vec<u8>),
@@ -367,7 +367,7 @@ enum Harm {
 }
 
 impl Harm {
-    fn any() -> impl Strategy<Value = Self> {
+    pub(crate) fn any() -> impl Strategy<Value = Self> {
         let index = any::<prop::sample::Index>;
         prop_oneof![
             (index(), 1u8..).prop_map(|(at, bits)| Self::Flip(at, bits)),
@@ -377,7 +377,7 @@ impl Harm {
         ]
     }
 
-    fn apply(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
         let length = bytes.len();
         let range = |one: &prop::sample::Index, two: &prop::sample::Index| {
             let (one, two) = (one.index(length), two.index(length));
