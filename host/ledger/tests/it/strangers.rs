@@ -24,7 +24,9 @@ fn python(dir: &Path) -> Option<Result<serde_json::Value, String>> {
     Some(if output.status.success() {
         Ok(serde_json::from_slice(&output.stdout).unwrap())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("Traceback"), "{said}");
+        Err(said)
     })
 }
 
@@ -43,10 +45,13 @@ async fn a_script_that_shares_no_code_verifies_tiles_and_checkpoint() {
     for file in ["tile/0/000", "tile/entries/001", "tile/1/000.p/3"] {
         let path = dir.path().join(file);
         let good = std::fs::read(&path).unwrap();
-        let mut bad = good.clone();
-        bad[50] ^= 1;
-        std::fs::write(&path, bad).unwrap();
-        assert!(python(dir.path()).unwrap().is_err(), "{file}");
+        // A letter, and what is no JSON any more.
+        for (at, bits) in [(50, 1), (2, 0x7f), (good.len() - 1, 0x80)] {
+            let mut bad = good.clone();
+            bad[at] ^= bits;
+            std::fs::write(&path, bad).unwrap();
+            assert!(python(dir.path()).unwrap().is_err(), "{file} at {at}");
+        }
         std::fs::write(&path, good).unwrap();
     }
     assert!(python(dir.path()).unwrap().is_ok());
