@@ -61,6 +61,9 @@ async fn a_period_is_told_by_citation_with_counts_samples_and_gaps() {
     let gaps = |citation: &str| cited(&evidence, citation)["gaps"].to_string();
     assert!(gaps("164.312(a)(2)(iii)").contains("none in this period: sessions ended for idling"));
     assert!(gaps("164.312(a)(2)(ii)").contains("no break-glass grant of its own"));
+    assert!(gaps("164.312(e)(1), (2)").contains("to be explained: 26 sessions without TLS"));
+    let undisturbed = gaps("164.312(c)(1), (2)");
+    assert!(!undisturbed.contains("none in this period") && !undisturbed.contains("to be explained"), "{undisturbed}");
     assert!(gaps("164.308(b)").contains("no record of it stands for a contract"));
     for (name, file) in files.iter().filter(|(name, _)| name.starts_with("hipaa.")) {
         let text = String::from_utf8(file.clone()).unwrap();

@@ -57,6 +57,23 @@ pub(super) enum Topic {
     Destroyed,
 }
 
+impl Topic {
+    /// Whether none of it is what an undisturbed period looks like.
+    pub(super) const fn is_trouble(self) -> bool {
+        matches!(
+            self,
+            Self::Plain
+                | Self::Unmasked
+                | Self::Lost
+                | Self::Weaker
+                | Self::Recovered
+                | Self::Gaps
+                | Self::ClockSteps
+                | Self::Destroyed
+        )
+    }
+}
+
 /// A record that shows something.
 #[derive(Debug, Clone)]
 pub(super) struct Sample {
