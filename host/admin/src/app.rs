@@ -20,6 +20,9 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// No answer takes longer to begin; a recording may take its time afterwards.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+/// These read the log from one end to the other before they begin, and a log of years is long.
+const WHOLE_LOG: [&str; 2] = ["/v1/sessions/search", "/v1/ledger/export"];
+const WHOLE_LOG_TIME_MAX: Duration = Duration::from_secs(3600);
 
 /// Who may do what, and under which names the API is reached.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +111,9 @@ async fn no_method() -> Problem {
 }
 
 async fn hurry(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(ANSWER_TIME_MAX, next.run(request)).await {
+    let is_long = WHOLE_LOG.contains(&request.uri().path());
+    let limit = if is_long { WHOLE_LOG_TIME_MAX } else { ANSWER_TIME_MAX };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the answer took too long; ask for less").into_response()

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::app::Shared;
 use crate::caller::{Caller, Right};
 use crate::problem::Problem;
+use crate::quarter::Quarter;
 use crate::rooms::{Action, EvidenceWish, SessionSearch};
 use crate::sessions::find;
 use crate::view::{FoundSessions, SignedCheckpoint};
@@ -33,6 +34,7 @@ pub(crate) struct Wanted {
     plugin: Option<String>,
     limit: Option<usize>,
     contents: Option<bool>,
+    hipaa: Option<String>,
 }
 
 impl Wanted {
@@ -84,11 +86,18 @@ pub(crate) async fn export(
     let Query(wanted) = wanted?;
     caller.need(&app, &[Right::Auditor], "export evidence")?;
     let with_contents = wanted.contents.unwrap_or(false);
+    let hipaa = wanted.hipaa.as_deref().map(str::parse::<Quarter>).transpose();
+    let hipaa = hipaa.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
     let search = wanted.search(&app).await?;
-    let object = app.rooms.evidence.describe(&search) + if with_contents { " with contents" } else { "" };
+    if hipaa.is_some() && search != (SessionSearch { limit: search.limit, ..SessionSearch::default() }) {
+        let why = "a quarter is told as a whole: leave out session, subject, target, times and relation";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why));
+    }
+    let asked = hipaa.map_or_else(|| app.rooms.evidence.describe(&search), |quarter| format!("hipaa={quarter}"));
+    let object = asked + if with_contents { " with contents" } else { "" };
     let session = if let [one] = search.sessions.as_slice() { Some(*one) } else { None };
     caller.act(&app, Action::LedgerExport, session, Some(object), None)?;
-    let wish = EvidenceWish { search, with_contents };
+    let wish = EvidenceWish { search, hipaa, with_contents };
     let pieces = app.rooms.evidence.export(wish, &caller.subject).await?;
     let pieces = pieces.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "no session matches"))?;
     // A piece that fails breaks the connection, so that nobody takes half a bundle for a whole one.

@@ -17,6 +17,7 @@ mod keeping;
 mod metrics;
 mod policies;
 mod problem;
+mod quarter;
 mod reviews;
 mod rooms;
 mod serve;
@@ -26,6 +27,7 @@ pub mod view;
 
 pub use app::{AdminConfig, Rooms, router};
 pub use problem::Problem;
+pub use quarter::Quarter;
 pub use rooms::{
     Act, Action, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping,
     NotIdentified, NotKept, PolicyChanges, PolicyView, PolicyWish, RecordingStream, RefusedChange, SessionFilter,

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use grille_policy::{BoxFuture, DecisionId, Digest, SessionId, Subject};
 use tokio::sync::mpsc;
 
+use crate::quarter::Quarter;
 use crate::view::{
     Changed, DecisionDetail, FoundSession, Hold, Moment, Policies, Promotion, Session, SessionDetail, SignedCheckpoint,
     Status,
@@ -202,6 +203,8 @@ pub struct SessionSearch {
 pub struct EvidenceWish {
     /// Of which sessions.
     pub search: SessionSearch,
+    /// Instead: what this quarter shows for each paragraph of the HIPAA Security Rule.
+    pub hipaa: Option<Quarter>,
     /// Whether the keys that open the sessions' sealed contents go along.
     pub with_contents: bool,
 }

@@ -18,6 +18,8 @@ const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Longer than the gateway itself takes at most to begin an answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(40);
+/// The same for what reads the whole log.
+const WHOLE_LOG_TIME_MAX: Duration = Duration::from_secs(3700);
 
 /// Where the gateway is and who asks.
 #[derive(Debug, Clone, clap::Args)]
@@ -63,6 +65,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(reach: &Reach) -> Result<Self, NoAnswer> {
+        Self::with(reach, ANSWER_TIME_MAX)
+    }
+
+    /// One that waits while the gateway reads its whole log.
+    pub(crate) fn patient(reach: &Reach) -> Result<Self, NoAnswer> {
+        Self::with(reach, WHOLE_LOG_TIME_MAX)
+    }
+
+    fn with(reach: &Reach, answer_time_max: Duration) -> Result<Self, NoAnswer> {
         let base = match (&reach.admin, &reach.config) {
             (Some(url), _) => url.clone(),
             (None, Some(path)) => configured(path)?,
@@ -77,7 +88,7 @@ impl Client {
         let builder = || {
             reqwest::Client::builder()
                 .connect_timeout(CONNECT_TIME_MAX)
-                .read_timeout(ANSWER_TIME_MAX)
+                .read_timeout(answer_time_max)
                 .redirect(reqwest::redirect::Policy::none())
                 .no_proxy()
         };

@@ -15,7 +15,7 @@ mod wanted;
 mod witness;
 
 use std::future::Future;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -138,4 +138,16 @@ fn answer(talk: impl Future<Output = Result<(), NoAnswer>>) -> anyhow::Result<Ou
             Ok(Outcome::Usage)
         }
     }
+}
+
+/// Says on a terminal, and only there, what is waited for.
+fn waiting(what: &'static str) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let style = indicatif::ProgressStyle::with_template("{spinner} {msg}, {elapsed}").expect("the template is right");
+    let bar = indicatif::ProgressBar::new_spinner().with_style(style).with_message(what);
+    let bar = bar.with_finish(indicatif::ProgressFinish::AndClear);
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    bar
 }

@@ -6,6 +6,7 @@
 //! sessions hang on: starts, policy sets, review events, and who looked.
 
 mod csv;
+mod hipaa;
 mod manifest;
 mod pages;
 mod pick;
@@ -15,15 +16,18 @@ mod tar;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 
 use grille_policy::{Digest, RequestId, SessionId};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::prove::Prover;
+use crate::prove::{Prover, prove_consistency};
 use crate::reader::{Contents, Entry, Reader, SessionEnd};
 use crate::sha256::to_base64;
 use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, SigningKey, VerifierKey, read_kept};
+pub use hipaa::Period;
+use hipaa::Tally;
 use manifest::Bundle;
 use pick::{Picked, PickedSession};
 use sheet::Sheet;
@@ -57,6 +61,9 @@ pub enum ExportError {
     /// There is no checkpoint under which anything could be proven.
     #[error("there is no signed checkpoint to prove anything with: {0}")]
     Checkpoint(NoteError),
+    /// What witnesses signed is not of this log.
+    #[error("the file `witnessed` beside the log: {0}; run `grille ledger verify`")]
+    Witnessed(NoteError),
     /// It would be larger than what one report holds.
     #[error("these sessions hold more than {limit} operations: narrow the export by time, subject, target or relation")]
     TooLarge {
@@ -73,6 +80,7 @@ pub struct Selection {
     reader: Reader,
     query: SessionQuery,
     picked: Picked,
+    tally: Option<Tally>,
 }
 
 /// What a bundle holds.
@@ -91,31 +99,52 @@ impl Reader {
     /// Looks for the sessions to export, as far as the published checkpoint covers them. It has to be signed with
     /// `key`. Reads the log once.
     pub fn select(&self, query: &SessionQuery, key: &VerifierKey) -> Result<Selection, ExportError> {
+        let (checkpoint, note) = self.published(key)?;
+        let picked = pick::pick(self, query, checkpoint, note, &BTreeSet::new())?;
+        Ok(Selection { reader: self.clone(), query: query.clone(), picked, tally: None })
+    }
+
+    /// Gathers what a period shows for each paragraph of the HIPAA Security Rule: counts of all of it, and the sessions
+    /// that the samples stand in. Reads the log twice.
+    pub fn select_period(&self, period: Period, key: &VerifierKey) -> Result<Selection, ExportError> {
+        let (checkpoint, note) = self.published(key)?;
+        let tally = Tally::of(self, period, checkpoint.size)?;
+        let (sessions, node) = tally.samples();
+        // Without any sample none is meant, and not every session.
+        let to = sessions.is_empty().then_some(0);
+        let query = SessionQuery { sessions, to, ..SessionQuery::default() };
+        let picked = pick::pick(self, &query, checkpoint, note, &node)?;
+        Ok(Selection { reader: self.clone(), query, picked, tally: Some(tally) })
+    }
+
+    fn published(&self, key: &VerifierKey) -> Result<(Checkpoint, String), ExportError> {
         let note = std::fs::read_to_string(self.dir().join("checkpoint"));
         let note = note.map_err(|_| ExportError::Checkpoint(NoteError::Malformed))?;
-        let checkpoint = Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?;
-        let picked = pick::pick(self, query, checkpoint, note)?;
-        Ok(Selection { reader: self.clone(), query: query.clone(), picked })
+        Ok((Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?, note))
     }
 }
 
 impl Selection {
-    /// How many sessions were found.
+    /// Whether there is nothing to tell. A period without a record tells just that.
     #[must_use]
-    pub fn sessions(&self) -> usize {
-        self.picked.sessions.len()
+    pub fn is_empty(&self) -> bool {
+        self.picked.sessions.is_empty() && self.tally.is_none()
     }
 
     /// Writes the bundle. Memory is bounded by the largest record and the report's lines.
     pub fn write(self, options: &ExportOptions<'_>, out: &mut dyn Write) -> Result<Exported, ExportError> {
-        let Self { reader, query, picked } = self;
+        let Self { reader, query, picked, tally } = self;
         let key = options.signing_key.verifier_key(&picked.checkpoint.origin).map_err(ReadError::from)?;
+        let asked = match &tally {
+            Some(tally) => format!("HIPAA evidence of {}, by its samples", tally.period()),
+            None => query.describe(),
+        };
         let mut writer = Writer {
             reader: &reader,
             picked: &picked,
             prover: Prover::new(reader.dir(), &picked.checkpoint),
             bundle: Bundle::new(out),
-            sheet: Sheet::new(&query, options),
+            sheet: Sheet::new(asked, options),
             components: BTreeSet::new(),
             settings: BTreeSet::new(),
             records: 0,
@@ -124,6 +153,7 @@ impl Selection {
         writer.bundle.add("verify.py", VERIFIER)?;
         writer.bundle.add("checkpoint", picked.note.as_bytes())?;
         writer.bundle.add("keys/log.vkey", format!("{key}\n").as_bytes())?;
+        writer.witnesses(&key)?;
         writer.node()?;
         let mut keys = serde_json::Map::new();
         for (id, session) in &picked.sessions {
@@ -139,6 +169,12 @@ impl Selection {
         let Writer { mut bundle, sheet, records, .. } = writer;
         bundle.add("report.csv", csv::table(&sheet).as_bytes())?;
         bundle.add("report.html", report::page(&sheet, &picked.checkpoint).as_bytes())?;
+        if let Some(tally) = &tally {
+            let evidence = tally.evidence(&picked.checkpoint, options.at);
+            bundle.add("hipaa.html", evidence.page().as_bytes())?;
+            bundle.add("hipaa.csv", evidence.table().as_bytes())?;
+            bundle.add("hipaa.json", &serde_json::to_vec_pretty(&evidence).map_err(io::Error::from)?)?;
+        }
         bundle.finish(&sheet, &picked, &missing, &key, options)?;
         Ok(Exported { sessions: picked.sessions.len() as u64, records, size: picked.checkpoint.size })
     }
@@ -174,6 +210,23 @@ struct Row<'a> {
 }
 
 impl Writer<'_, '_> {
+    /// What witnesses signed of this log, that it goes on to the bundle's checkpoint, and who they are said to be.
+    fn witnesses(&mut self, key: &VerifierKey) -> Result<(), ExportError> {
+        let (dir, checkpoint) = (self.reader.dir(), &self.picked.checkpoint);
+        if let Some(text) = read_beside(dir, "policy.txt")? {
+            self.bundle.add("policy.txt", text.as_bytes())?;
+        }
+        let Some(note) = read_beside(dir, "witnessed")? else { return Ok(()) };
+        let seen = Checkpoint::open(&note, key).map_err(ExportError::Witnessed)?;
+        if seen.size > checkpoint.size {
+            return Err(ExportError::Witnessed(NoteError::Malformed));
+        }
+        let proof = prove_consistency(dir, seen.size, checkpoint)?;
+        let lines = proof.iter().flat_map(|proof| &proof.path).map(|hash| format!("{}\n", to_standard(hash)));
+        self.bundle.add("witnessed", note.as_bytes())?;
+        Ok(self.bundle.add("witnessed.proof", lines.collect::<String>().as_bytes())?)
+    }
+
     /// The node's own records, and the approvals among them once more as files of their own.
     fn node(&mut self) -> Result<(), ExportError> {
         let Some((&first, &last)) = self.picked.node.first().zip(self.picked.node.last()) else { return Ok(()) };
@@ -319,6 +372,16 @@ impl SessionEnd {
             Self::Closed(_) => "closed",
             Self::Lost => "lost",
         }
+    }
+}
+
+/// A text beside the log; none if it is not there.
+fn read_beside(dir: &Path, name: &str) -> Result<Option<String>, ReadError> {
+    let path = dir.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ReadError::Io { path, source }),
     }
 }
 

@@ -221,6 +221,11 @@ impl VerifierKey {
         self.kind == KeyKind::Cosignature
     }
 
+    /// Whether both wrap one key, under whatever name.
+    pub(crate) fn is_same_key(&self, other: &Self) -> bool {
+        self.public == other.public
+    }
+
     /// Reads the text form.
     pub fn from_text(text: &str) -> Result<Self, KeyError> {
         let malformed = || KeyError::Malformed { expected: "<origin>+<8 hexadecimal digits>+<base64 of 33 bytes>" };

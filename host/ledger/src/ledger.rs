@@ -10,14 +10,16 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 
 use crate::background::Threads;
+use crate::clock::Clock;
 use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
 use crate::ship::{self, Shipped, Shipping};
 use crate::tiles::{Durability, replace};
-use crate::wal::{Clock, Failed, Wal, unwritable};
+use crate::wal::{Failed, Wal, unwritable};
 use crate::{
-    Kept, LegalHold, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable, VerifierKey,
+    ClockStep, Kept, LegalHold, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable,
+    VerifierKey,
 };
 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
@@ -133,6 +135,7 @@ impl Ledger {
 
     /// Writes a record of the node itself: changes, review events, reads, admin actions, denied callers.
     pub fn admin(&self, record: &Record<'_>) -> Result<Position, Unwritable> {
+        self.shared.tell_clock_step();
         let mut node = self.shared.node.lock();
         node.as_mut().ok_or(Unwritable::Closed)?.write(&self.shared, record, &[])
     }
@@ -259,7 +262,7 @@ pub(crate) struct Shared {
     caps: RecordingCaps,
     pub(crate) wal: Mutex<Wal>,
     pub(crate) keys: Mutex<KeyFile>,
-    clock: Clock,
+    pub(crate) clock: Clock,
     node: Mutex<Option<Log>>,
     /// The sessions that are open.
     pub(crate) live: Mutex<HashSet<SessionId>>,
@@ -406,9 +409,42 @@ impl Shared {
         Err(self.trouble.lock().clone().unwrap_or(Unwritable::Closed))
     }
 
-    /// Writes a frame, sees to it that it will be synced, and returns its index.
-    pub(crate) fn place(&self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Unwritable> {
-        let index = self.wal.lock().append(frame, leaf_at, sealed_crc).map_err(|failed| match failed {
+    /// Says so where the machine's clock was set, before anything is written by it. The node's own records find their
+    /// chain taken here and leave it to the next record.
+    fn tell_clock_step(&self) {
+        if self.clock.step().is_none() {
+            return;
+        }
+        let Some(mut node) = self.node.try_lock() else { return };
+        if let (Some((from, to)), Some(node)) = (self.clock.step(), node.as_mut())
+            && let Err(error) = node.write(self, &Record::ClockStep(ClockStep { from, to }), &[])
+        {
+            tracing::warn!(%error, "that the clock was set was not written: the log keeps the time that it had");
+        }
+    }
+
+    /// Writes a frame, sees to it that it will be synced, and returns its index. One that tells of a step is the first by
+    /// the new time.
+    pub(crate) fn place(
+        &self,
+        frame: &mut Vec<u8>,
+        leaf_at: usize,
+        sealed_crc: u32,
+        tells_step: bool,
+    ) -> Result<u64, Unwritable> {
+        if !tells_step {
+            self.tell_clock_step();
+        }
+        let placed = {
+            let mut wal = self.wal.lock();
+            let before = tells_step.then(|| self.clock.follow());
+            let placed = wal.append(frame, leaf_at, sealed_crc);
+            if let Some(before) = before.filter(|_| placed.is_err()) {
+                self.clock.go_back(before);
+            }
+            placed
+        };
+        let index = placed.map_err(|failed| match failed {
             Failed::Once(full @ Unwritable::Full { .. }) => {
                 self.suspend(full.clone());
                 full

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 
 mod background;
+mod clock;
 mod error;
 mod export;
 mod frame;
@@ -22,6 +23,7 @@ mod merkle;
 mod note;
 mod open;
 mod prove;
+mod quorum;
 mod reader;
 mod record;
 mod recording;
@@ -39,18 +41,19 @@ mod wal;
 mod witness;
 
 pub use error::{OpenError, ReadError, Unwritable};
-pub use export::{ExportError, ExportOptions, Exported, Selection};
+pub use export::{ExportError, ExportOptions, Exported, Period, Selection};
 pub use kept::{Kept, read_kept};
 pub use keys::{KeyError, SealKey, SigningKey, VerifierKey};
 pub use leaf::Leaf;
 pub use ledger::{Ledger, LedgerConfig, Status, Sync};
 pub use note::{Checkpoint, NoteError};
 pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion, published_leaf};
+pub use quorum::{PolicyError, TrustPolicy, Witnessed};
 pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
-    AdminAction, By, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, HoldRecord, MaskSummary, MaskedColumn,
-    NodeStart, Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered, ReviewEvent,
-    SessionClose, SessionOpen, ShredRecord, Warning,
+    AdminAction, By, ClockStep, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, HoldRecord, MaskSummary,
+    MaskedColumn, NodeStart, Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered,
+    ReviewEvent, SessionClose, SessionOpen, ShredRecord, Warning,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};
@@ -58,5 +61,8 @@ pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use ship::{ClaimError, Shipped, Shipping};
 pub use shred::{Held, LegalHold, ShredError, Tombstone};
-pub use verify::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    BundleReport, BundleSound, Coverage, Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport,
+    verify, verify_bundle,
+};
 pub use witness::{WITNESS_REQUEST_BYTES_MAX, Witness, WitnessAnswer, cosignature, witness_request};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use grille_policy::Digest;
 
 use crate::background::{Edge, Signer, Threads, sync};
+use crate::clock::Clock;
 use crate::frame::{Frame, FrameReader, Next, segment_path};
 use crate::leaf::Leaf;
 use crate::ledger::{Ledger, LedgerConfig, Parts, Shared};
@@ -20,7 +21,7 @@ use crate::sha256::{Sha256, sha256};
 use crate::ship::{self, SEGMENT_AGE, Shipping};
 use crate::shred;
 use crate::tiles::{self, Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
-use crate::wal::{Clock, Wal};
+use crate::wal::Wal;
 use crate::{NodeStart, OpenError, Record, Recovered, VerifierKey};
 
 pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {

@@ -32,6 +32,8 @@ const CONTENTS_BYTES_MAX: usize = 129 << 20;
 pub struct Reader {
     dir: PathBuf,
     seal: Option<SealKey>,
+    /// A log that was put aside because something was wrong with it: it is read up to there, and nobody goes on with it.
+    is_kept: bool,
 }
 
 /// One record, as it is read back.
@@ -137,7 +139,20 @@ impl Reader {
         if !segment_path(path, 0).exists() {
             return Err(ReadError::NotALedger { path: path.to_owned() });
         }
-        Ok(Self { dir: path.to_owned(), seal })
+        Ok(Self { dir: path.to_owned(), seal, is_kept: false })
+    }
+
+    /// The ledger and the logs that it follows, the newest first. Those that hold nothing readable are left out.
+    pub fn all(path: &Path, seal: Option<SealKey>) -> Result<Vec<Self>, ReadError> {
+        let newest = Self::open(path, seal.clone())?;
+        let kept = crate::recover::kept(path).into_iter().filter_map(|dir| Self::open(&dir, seal.clone()).ok());
+        let kept = kept.map(|reader| Self { is_kept: true, ..reader });
+        Ok([newest].into_iter().chain(kept).collect())
+    }
+
+    /// Whether its last word is spoken.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -213,6 +228,11 @@ impl Reader {
                     _ => None,
                 };
                 session.end = SessionEnd::Closed(reason);
+            }
+        }
+        if self.is_kept {
+            for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
+                session.end = SessionEnd::Lost;
             }
         }
         Ok(sessions.into_values().rev().collect())
@@ -301,6 +321,8 @@ impl Entries {
                     }
                 }
                 Next::End { .. } => return Ok(None),
+                // `verify` names what is wrong with a log that was put aside.
+                Next::Bad(_) if self.reader.is_kept => return Ok(None),
                 Next::Bad(bad) => {
                     return Err(damaged(index, bad.segment, bad.offset, "its frame fails its checksum"));
                 }
@@ -398,7 +420,7 @@ fn session_key(dir: &Path, seal: &SealKey, leaf: &Leaf) -> Result<Result<Opening
 }
 
 /// The contents behind flag and salt, if they are what the leaf commits to.
-fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
+pub(crate) fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
     let (&flag, salted) = text.split_first()?;
     let (salt, packed) = salted.split_at_checked(SALT_BYTES)?;
     let unpacked;

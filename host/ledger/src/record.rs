@@ -75,6 +75,9 @@ pub enum Record<'a> {
     /// A torn tail was cut at start. Written by [`Ledger::open`](crate::Ledger::open).
     #[serde(rename = "recovered")]
     Recovered(Recovered),
+    /// The machine's clock was set. Written by the ledger itself, as the first record by the new time.
+    #[serde(rename = "clock.step")]
+    ClockStep(ClockStep),
     /// The gateway found something that weakens it and that nobody changed here.
     #[serde(rename = "warning")]
     Warning(Warning<'a>),
@@ -107,6 +110,7 @@ impl Record<'_> {
             Self::NodeStart(_) => "node.start",
             Self::NodeStop {} => "node.stop",
             Self::Recovered(_) => "recovered",
+            Self::ClockStep(_) => "clock.step",
             Self::Warning(_) => "warning",
             Self::Gap(_) => "gap",
         }
@@ -444,6 +448,15 @@ pub struct Recovered {
     pub bytes: u64,
     /// Their SHA-256.
     pub digest: Digest,
+}
+
+/// A step of the machine's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStep {
+    /// The time by which records were written before, in Unix microseconds.
+    pub from: u64,
+    /// The time that the machine's clock shows since.
+    pub to: u64,
 }
 
 /// What weakens the gateway from outside, say an upstream login with the rights of a superuser.

@@ -16,7 +16,7 @@ use crate::{By, Gap, Ledger, LedgerConfig, OpenError, Record};
 
 /// What moves, in this order: whenever it is interrupted, a start refuses until it is done. While `last_signed` is there
 /// its records are missing, and when it is gone the name in `log.vkey` is the new one.
-const PARTS: [&str; 8] = ["settled", "shipped", "wal", "tile", "keys", "cut", "checkpoint", "last_signed"];
+const PARTS: [&str; 9] = ["settled", "shipped", "wal", "tile", "keys", "cut", "witnessed", "checkpoint", "last_signed"];
 /// Written last into the old log's new place.
 const DONE: &str = "moved";
 
@@ -122,6 +122,14 @@ pub fn recover(config: &LedgerConfig, by: By<'_>, reason: &str) -> Result<(Recov
     ledger.admin(&Record::Gap(gap)).map_err(OpenError::from)?;
     replace(&kept.join(DONE), b"", Durability::Synced).map_err(failed(&kept, &kept))?;
     Ok((Recovery { old, new, kept, why }, ledger))
+}
+
+/// The logs that were put aside, the newest first.
+pub(crate) fn kept(dir: &Path) -> Vec<PathBuf> {
+    let path = |number: u32| dir.join("epochs").join(number.to_string());
+    let mut kept: Vec<PathBuf> = (1..).map(path).take_while(|path| path.exists()).collect();
+    kept.reverse();
+    kept
 }
 
 /// The number under which the old log is kept, and whether that has begun already.

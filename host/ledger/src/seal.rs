@@ -141,6 +141,13 @@ impl OpeningKey {
         Ok(Self { key: LessSafeKey::new(unbound), bytes })
     }
 
+    /// A key that somebody handed over.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes = Zeroizing::new(<[u8; 32]>::try_from(bytes).ok()?);
+        let unbound = UnboundKey::new(&AES_256_GCM, bytes.as_slice()).ok()?;
+        Some(Self { key: LessSafeKey::new(unbound), bytes })
+    }
+
     /// The key itself: it opens this session and no other.
     pub(crate) fn reveal(&self) -> Zeroizing<[u8; 32]> {
         self.bytes.clone()

@@ -185,6 +185,11 @@ impl Reader {
             }
         }
         found.retain(|_, one| one.is_wanted(query));
+        if self.is_kept() {
+            for one in found.values_mut().filter(|one| one.session.end == SessionEnd::Open) {
+                one.session.end = SessionEnd::Lost;
+            }
+        }
         Ok(found.into_values().rev().take(limit).collect())
     }
 }

@@ -281,9 +281,10 @@ impl Log {
             key: &self.key_id,
         };
         leaf::begin(&mut self.frame, &facts);
-        let index = match shared.place(&mut self.frame, leaf_at, sealed_crc) {
+        let tells_step = matches!(record, Record::ClockStep(_));
+        let index = match shared.place(&mut self.frame, leaf_at, sealed_crc, tells_step) {
             Err(Unwritable::Full { .. }) if is_end && shared.spend_reserve() => {
-                shared.place(&mut self.frame, leaf_at, sealed_crc)?
+                shared.place(&mut self.frame, leaf_at, sealed_crc, tells_step)?
             }
             placed => placed?,
         };
@@ -366,12 +367,21 @@ impl PolicyHash {
     }
 }
 
-fn policy_digest(change: &crate::PolicyChange<'_>) -> String {
+pub(crate) fn policy_digest(change: &crate::PolicyChange<'_>) -> String {
     let mut hash = PolicyHash::default();
     for (name, policy) in &change.policies {
         hash.add(name, &policy.plugin, &policy.settings, policy.mode);
     }
     hash.finish()
+}
+
+/// The digest over the policies that a decision asked; none where there were none.
+pub(crate) fn asked_digest(decision: &Decision) -> Option<String> {
+    let mut hash = PolicyHash::default();
+    for opinion in &decision.opinions {
+        hash.add(&opinion.policy, &opinion.plugin, &opinion.settings, opinion.mode);
+    }
+    (!decision.opinions.is_empty()).then(|| hash.finish())
 }
 
 /// The digests of the policies that a session's decisions ask: the same ones again and again.
@@ -397,13 +407,10 @@ impl AskedCache {
                     && *mode == opinion.mode
             });
         if !is_same {
-            self.asked.clear();
-            let mut hash = PolicyHash::default();
-            for opinion in &decision.opinions {
-                hash.add(&opinion.policy, &opinion.plugin, &opinion.settings, opinion.mode);
-                self.asked.push((Arc::clone(&opinion.policy), opinion.plugin, opinion.settings, opinion.mode));
-            }
-            self.plugins = (!self.asked.is_empty()).then(|| hash.finish());
+            let asked = decision.opinions.iter();
+            let asked = asked.map(|one| (Arc::clone(&one.policy), one.plugin, one.settings, one.mode));
+            self.asked = asked.collect();
+            self.plugins = asked_digest(decision);
         }
     }
 

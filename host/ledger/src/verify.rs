@@ -1,6 +1,8 @@
 //! Verification: the whole tree is derived from the write-ahead log again and compared, byte for byte, with what lies
 //! beside it and with what was signed. It needs no key but the public one and memory for one record and a few tiles.
 
+mod anchor;
+mod bundle;
 mod chain;
 mod damage;
 mod published;
@@ -14,11 +16,14 @@ use grille_policy::Digest;
 use crate::frame::{Bad, BadFrame, Frame, FrameReader, Next, segment_path};
 use crate::leaf::Leaf;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
+use crate::note::show_root;
 use crate::sha256::{Sha256, sha256};
-use crate::{KeyError, VerifierKey};
+use anchor::Anchors;
+pub use bundle::verify_bundle;
 use chain::{Chains, Fault};
-pub use damage::{Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport};
+pub use damage::{
+    BundleReport, BundleSound, Coverage, Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport,
+};
 use published::{Difference, Published};
 
 /// How often progress is told.
@@ -31,15 +36,11 @@ pub fn verify(path: &Path, options: &mut VerifyOptions<'_>) -> Result<VerifyRepo
     if !segment_path(path, 0).exists() {
         return Err(VerifyError::NotALedger { path: path.to_owned() });
     }
-    let key = match &options.key {
-        Some(key) => Some(key.clone()),
-        None => key_beside(path)?,
-    };
-    let anchor = match anchor(path, key.as_ref())? {
-        Ok(anchor) => anchor,
+    let anchors = match anchor::anchors(path, options)? {
+        Ok(anchors) => anchors,
         Err(damage) => return Ok(VerifyReport::Damage(*damage)),
     };
-    Walk::new(path, anchor)?.run(options)
+    Walk::new(path, anchors)?.run(options)
 }
 
 fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError {
@@ -47,77 +48,10 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError {
     move |source| VerifyError::Io { path, source }
 }
 
-fn read_optional(path: &Path) -> Result<Option<String>, VerifyError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io(path)(error)),
-    }
-}
-
-fn key_beside(dir: &Path) -> Result<Option<VerifierKey>, VerifyError> {
-    let path = dir.join("log.vkey");
-    match VerifierKey::from_file(&path) {
-        Ok(key) => Ok(Some(key)),
-        Err(KeyError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(VerifyError::Key { path, source }),
-    }
-}
-
-/// The newest signed statement about the log: the published checkpoint, or the signed one that a crash kept from being
-/// published.
-fn anchor(dir: &Path, key: Option<&VerifierKey>) -> Result<Result<Option<Checkpoint>, Box<Damage>>, VerifyError> {
-    let (last_path, published_path) = (dir.join("last_signed"), dir.join("checkpoint"));
-    // In this order: a writer signs first and publishes second, so that what is read second is not older by itself.
-    let last = read_optional(&last_path)?;
-    let published = read_optional(&published_path)?;
-    if last.is_none() && published.is_none() {
-        return Ok(Ok(None));
-    }
-    let key = key.ok_or_else(|| VerifyError::NoKey { path: dir.join("log.vkey") })?;
-    let open = |path: &Path, note: &str| {
-        Checkpoint::open(note, key).map_err(|error| {
-            let kind = match error {
-                NoteError::Unsigned => DamageKind::ForeignKey,
-                NoteError::Origin => DamageKind::ForeignLog,
-                NoteError::Forged | NoteError::Malformed => DamageKind::Checkpoint,
-            };
-            Box::new(Damage::whole(kind, path, format!("{error} ({key})")))
-        })
-    };
-    let published = match published.map(|note| open(&published_path, &note)).transpose() {
-        Ok(published) => published,
-        Err(damage) => return Ok(Err(damage)),
-    };
-    let Some(text) = last else { return Ok(Ok(published)) };
-    let Some(last) = LastSigned::parse(&text) else {
-        let detail = NoteError::Malformed.to_string();
-        return Ok(Err(Box::new(Damage::whole(DamageKind::Checkpoint, &last_path, detail))));
-    };
-    let previous = last.previous;
-    let last = match open(&last_path, &last.note) {
-        Ok(last) => last,
-        Err(damage) => return Ok(Err(damage)),
-    };
-    let size = published.as_ref().map_or(0, |published| published.size);
-    if last.size > size && size != previous {
-        let detail = format!("it covers {size} records, and {} were signed since", last.size - size);
-        return Ok(Err(Box::new(Damage::at(size, DamageKind::OlderCheckpoint, &published_path, 0, detail))));
-    }
-    match published {
-        Some(published) if published.size == last.size && published.root != last.root => {
-            let detail = format!("two checkpoints over {size} records were signed, and they differ");
-            Ok(Err(Box::new(Damage::whole(DamageKind::Fork, &published_path, detail))))
-        }
-        Some(published) if published.size >= last.size => Ok(Ok(Some(published))),
-        _ => Ok(Ok(Some(last))),
-    }
-}
-
 /// One pass over the log.
 struct Walk {
     dir: PathBuf,
-    anchor: Option<Checkpoint>,
+    anchors: Anchors,
     signed: u64,
     reader: FrameReader,
     frontier: Frontier,
@@ -129,17 +63,18 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(dir: &Path, anchor: Option<Checkpoint>) -> Result<Self, VerifyError> {
+    fn new(dir: &Path, anchors: Anchors) -> Result<Self, VerifyError> {
         let reader = FrameReader::open(dir).and_then(FrameReader::until_now).map_err(io(&segment_path(dir, 0)))?;
-        let signed = anchor.as_ref().map_or(0, |anchor| anchor.size);
+        let signed = anchors.newest.as_ref().map_or(0, |newest| newest.size);
+        let origin = anchors.newest.as_ref().map(|newest| newest.origin.clone());
         Ok(Self {
             dir: dir.to_owned(),
-            anchor,
+            anchors,
             signed,
             reader,
             frontier: Frontier::default(),
             published: Published::new(dir, signed),
-            chains: Chains::default(),
+            chains: Chains::of(origin),
             first_time: None,
             last_time: 0,
             checkpoint_time: None,
@@ -181,7 +116,7 @@ impl Walk {
         };
         match self.finish()? {
             Some(damage) => Ok(VerifyReport::Damage(damage)),
-            None => Ok(VerifyReport::Ok(self.sound(torn, options))),
+            None => Ok(VerifyReport::Ok(self.sound(torn))),
         }
     }
 
@@ -198,13 +133,18 @@ impl Walk {
         if damage.is_some() {
             return Ok(damage);
         }
-        let Some(anchor) = self.anchor.as_ref().filter(|anchor| anchor.size == self.frontier.size()) else {
-            return Ok(None);
-        };
+        let size = self.frontier.size();
+        for (path, seen) in self.anchors.passed.iter().filter(|(_, seen)| seen.size == size) {
+            if seen.root != self.frontier.root() {
+                let detail = format!("the log was another one when its first {size} records were signed here");
+                return Ok(Some(Damage::whole(DamageKind::Fork, path, detail)));
+            }
+        }
+        let Some(newest) = self.anchors.newest.as_ref().filter(|newest| newest.size == size) else { return Ok(None) };
         self.checkpoint_time = Some(self.last_time);
-        if anchor.root != self.frontier.root() {
-            let (is, was) = (show_root(&self.frontier.root()), show_root(&anchor.root));
-            let detail = format!("the {} records below it have the root {is}, and {was} was signed", anchor.size);
+        if newest.root != self.frontier.root() {
+            let (is, was) = (show_root(&self.frontier.root()), show_root(&newest.root));
+            let detail = format!("the {size} records below it have the root {is}, and {was} was signed");
             return Ok(Some(Damage::whole(DamageKind::Root, &self.dir.join("checkpoint"), detail)));
         }
         Ok(None)
@@ -232,7 +172,7 @@ impl Walk {
             }
         }
         let age = self.last_time.saturating_sub(self.first_time.unwrap_or(self.last_time));
-        if self.anchor.is_none() && age > UNSIGNED_AGE_MAX {
+        if self.anchors.newest.is_none() && age > UNSIGNED_AGE_MAX {
             let detail = "the log has been written for more than a minute, and no checkpoint is there".to_owned();
             return Ok(Some(Damage::whole(DamageKind::CheckpointMissing, &self.dir.join("checkpoint"), detail)));
         }
@@ -329,12 +269,12 @@ impl Walk {
         Ok(damage)
     }
 
-    fn sound(&self, torn: u64, options: &VerifyOptions<'_>) -> Sound {
+    fn sound(&self, torn: u64) -> Sound {
         Sound {
-            origin: self.anchor.as_ref().map(|anchor| anchor.origin.clone()),
+            origin: self.anchors.newest.as_ref().map(|newest| newest.origin.clone()),
             records: self.frontier.size(),
             signed: self.signed,
-            root: self.anchor.as_ref().map(|anchor| anchor.root),
+            root: self.anchors.newest.as_ref().map(|newest| newest.root),
             checkpoint_time: self.checkpoint_time,
             unsigned: self.frontier.size() - self.signed,
             torn_bytes: torn,
@@ -342,7 +282,9 @@ impl Walk {
             sessions_open: self.chains.open(),
             sessions_aborted: self.chains.aborted(),
             sessions_shredded: self.chains.shredded(),
-            is_key_trusted: options.key.is_some(),
+            clock_steps: self.chains.clock_steps(),
+            witnessed: self.anchors.witnessed.clone(),
+            is_key_trusted: self.anchors.is_key_trusted,
         }
     }
 }
@@ -400,6 +342,7 @@ impl Context<'_> {
             Err(Fault::Chain(detail)) => damage(DamageKind::Chain, &detail),
             Err(Fault::Clock(detail)) => damage(DamageKind::Clock, &detail),
             Err(Fault::Policy(detail)) => damage(DamageKind::Policy, &detail),
+            Err(Fault::Log(detail)) => damage(DamageKind::ForeignLog, &detail),
         }
     }
 }

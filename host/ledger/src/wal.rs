@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Unwritable;
+use crate::clock::Clock;
 use crate::frame::{HEADER_BYTES, SEGMENT_HEADER_BYTES, segment_header, segment_path, write_header};
 use crate::leaf;
 
@@ -78,7 +79,7 @@ impl Wal {
     /// Completes and writes a frame: header space, sealed contents, and the beginning of a leaf from `leaf_at` on. Returns the record's index.
     pub(crate) fn append(&mut self, frame: &mut Vec<u8>, leaf_at: usize, sealed_crc: u32) -> Result<u64, Failed> {
         let longest = frame.len() as u64 + LEAF_END_BYTES;
-        let is_old = self.segment_age.is_some_and(|age| self.clock.mono() - self.begun > micros(age));
+        let is_old = self.segment_age.is_some_and(|age| u128::from(self.clock.mono() - self.begun) > age.as_micros());
         let is_used = self.offset > SEGMENT_HEADER_BYTES as u64;
         if is_used && (is_old || self.offset + longest > self.segment_bytes) {
             self.rotate()?;
@@ -174,29 +175,3 @@ pub(crate) fn unwritable(path: &Arc<Path>, error: io::Error) -> Unwritable {
 
 /// The length of a frame's fixed front, for those who build one.
 pub(crate) const FRAME_FRONT_BYTES: usize = HEADER_BYTES;
-
-/// Wall clock and monotonic clock.
-#[derive(Debug, Clone)]
-pub(crate) struct Clock {
-    start: tokio::time::Instant,
-}
-
-impl Clock {
-    pub(crate) fn start() -> Self {
-        Self { start: tokio::time::Instant::now() }
-    }
-
-    /// Unix microseconds, and microseconds since the node started.
-    pub(crate) fn now(&self) -> (u64, u64) {
-        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        (u64::try_from(wall.as_micros()).unwrap_or(u64::MAX), self.mono())
-    }
-
-    pub(crate) fn mono(&self) -> u64 {
-        micros(self.start.elapsed())
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}

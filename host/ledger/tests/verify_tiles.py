@@ -66,7 +66,10 @@ def main():
             entry = bundle[at + 2:at + 2 + length]
             if len(entry) != length:
                 sys.exit("bundle %d ends early" % number)
-            json.loads(entry)
+            try:
+                json.loads(entry)
+            except ValueError:
+                sys.exit("entry %d is no leaf" % len(level))
             level.append(sha(b"\x00" + entry))
             at += 2 + length
     computed, height = tree(level), 0

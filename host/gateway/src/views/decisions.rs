@@ -25,13 +25,17 @@ impl Decisions {
         Self { ledger, seal }
     }
 
-    /// One of them; none if there is no such decision.
+    /// One of them, also of a log that this one follows; none if there is no such decision.
     ///
     /// # Errors
     /// The ledger cannot be read, or a record on the way is damaged.
     pub fn read(&self, id: DecisionId) -> Result<Option<DecisionDetail>, Unreadable> {
-        let reader = Reader::open(&self.ledger, Some(self.seal.clone())).map_err(unreadable)?;
-        Ok(reader.decision(id).map_err(unreadable)?.map(|found| self.detail(found)))
+        for reader in Reader::all(&self.ledger, Some(self.seal.clone())).map_err(unreadable)? {
+            if let Some(found) = reader.decision(id).map_err(unreadable)? {
+                return Ok(Some(self.detail(found)));
+            }
+        }
+        Ok(None)
     }
 
     /// A component that was in force once.

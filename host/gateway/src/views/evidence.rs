@@ -3,19 +3,21 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use grille_admin::view::{FoundOperation, FoundSession, SignedCheckpoint};
-use grille_admin::{BundleStream, EvidenceView, EvidenceWish, SessionSearch, Unreadable};
+use grille_admin::{BundleStream, EvidenceView, EvidenceWish, Quarter, SessionSearch, Unreadable};
 use grille_ledger::{
-    Checkpoint, ExportOptions, Exported, Ledger, Match, Reader, SealKey, Selection, SessionFound, SessionQuery,
+    Checkpoint, ExportOptions, Exported, Ledger, Match, Period, Reader, SealKey, Selection, SessionFound, SessionQuery,
     SigningKey,
 };
 use grille_policy::{BoxFuture, Subject};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::sessions::{Live, summary_row, unreadable};
 use crate::causes::causes;
 
 /// A piece of a bundle on its way.
 const PIECE_BYTES: usize = 256 << 10;
+/// So many read the whole log at once, the others wait: each takes a core, and the sessions need theirs.
+const READERS_MAX: usize = 2;
 /// A slow reader holds so many pieces.
 const PIECES_IN_FLIGHT: usize = 8;
 
@@ -26,13 +28,31 @@ pub struct Evidence {
     seal: SealKey,
     signing: SigningKey,
     live: Arc<dyn Live>,
+    readers: Arc<Semaphore>,
 }
 
 impl Evidence {
     /// The evidence in a ledger that is open; `signing` is the key of its checkpoints.
     #[must_use]
     pub fn new(ledger: Ledger, seal: SealKey, signing: SigningKey, live: Arc<dyn Live>) -> Self {
-        Self { ledger, seal, signing, live }
+        Self { ledger, seal, signing, live, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+    }
+
+    /// Reads the log apart from everything else. Whoever goes away while waiting was never there; what was begun is
+    /// finished and keeps its place until then.
+    async fn apart<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, Unreadable> + Send + 'static,
+    ) -> Result<T, Unreadable> {
+        let told = |error: &dyn std::fmt::Display| Unreadable(error.to_string());
+        let place = Arc::clone(&self.readers).acquire_owned().await.map_err(|error| told(&error))?;
+        let this = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = read(&this);
+            drop(place);
+            read
+        });
+        reading.await.unwrap_or_else(|error| Err(told(&error)))
     }
 
     fn reader(&self) -> Result<Reader, Unreadable> {
@@ -41,7 +61,13 @@ impl Evidence {
 
     fn found(&self, search: &SessionSearch) -> Result<Vec<FoundSession>, Unreadable> {
         let live: Vec<_> = self.live.list().into_iter().map(|(facts, _)| facts.id).collect();
-        let found = self.reader()?.search(&query(search), search.limit).map_err(unreadable)?;
+        let (query, mut found) = (query(search), Vec::new());
+        for reader in Reader::all(self.ledger.path(), Some(self.seal.clone())).map_err(unreadable)? {
+            let left = search.limit - found.len();
+            if left > 0 {
+                found.extend(reader.search(&query, left).map_err(unreadable)?);
+            }
+        }
         let tell = |SessionFound { session, matches, more, .. }: SessionFound| {
             let is_live = live.contains(&session.id);
             FoundSession {
@@ -57,15 +83,21 @@ impl Evidence {
     ///
     /// # Errors
     /// The ledger cannot be signed or read.
-    pub async fn select(&self, search: &SessionSearch) -> Result<Selection, Unreadable> {
+    pub async fn select(&self, search: &SessionSearch, hipaa: Option<Quarter>) -> Result<Selection, Unreadable> {
         self.ledger.checkpoint().await.map_err(|error| Unreadable(error.to_string()))?;
-        let (this, query) = (self.clone(), query(search));
-        let select = move || {
-            let selected = this.reader()?.select(&query, this.ledger.verifier_key());
+        let query = query(search);
+        let select = move |this: &Self| {
+            let (reader, key) = (this.reader()?, this.ledger.verifier_key());
+            let selected = match hipaa {
+                Some(quarter) => {
+                    let (from, to) = quarter.span_us();
+                    reader.select_period(Period { name: quarter.to_string(), from, to }, key)
+                }
+                None => reader.select(&query, key),
+            };
             selected.map_err(|error| Unreadable(error.to_string()))
         };
-        let selected = tokio::task::spawn_blocking(select).await;
-        selected.unwrap_or_else(|error| Err(Unreadable(error.to_string())))
+        self.apart(select).await
     }
 
     /// Writes a bundle.
@@ -92,11 +124,7 @@ impl EvidenceView for Evidence {
     }
 
     fn search(&self, search: SessionSearch) -> BoxFuture<'_, Result<Vec<FoundSession>, Unreadable>> {
-        let this = self.clone();
-        Box::pin(async move {
-            let found = tokio::task::spawn_blocking(move || this.found(&search)).await;
-            found.unwrap_or_else(|error| Err(Unreadable(error.to_string())))
-        })
+        Box::pin(self.apart(move |this| this.found(&search)))
     }
 
     fn export<'a>(
@@ -106,8 +134,8 @@ impl EvidenceView for Evidence {
     ) -> BoxFuture<'a, Result<Option<BundleStream>, Unreadable>> {
         let by = format!("{} ({} at {})", by.name, by.sub, by.issuer);
         Box::pin(async move {
-            let selection = self.select(&wish.search).await?;
-            if selection.sessions() == 0 {
+            let selection = self.select(&wish.search, wish.hipaa).await?;
+            if selection.is_empty() {
                 return Ok(None);
             }
             let (sender, receiver) = mpsc::channel(PIECES_IN_FLIGHT);

@@ -46,8 +46,32 @@ impl Sessions {
         Self { ledger, seal, live }
     }
 
-    fn reader(&self) -> Result<Reader, Unreadable> {
-        Reader::open(&self.ledger, Some(self.seal.clone())).map_err(unreadable)
+    /// The ledger and the logs that it follows, the newest first.
+    fn readers(&self) -> Result<Vec<Reader>, Unreadable> {
+        Reader::all(&self.ledger, Some(self.seal.clone())).map_err(unreadable)
+    }
+
+    /// The log that a session stands in; none if it is in none.
+    fn reader_of(&self, id: SessionId) -> Result<Option<Reader>, Unreadable> {
+        for reader in self.readers()? {
+            if reader.session(id).map_err(unreadable)?.next().transpose().map_err(unreadable)?.is_some() {
+                return Ok(Some(reader));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest sessions of all logs.
+    fn sessions(&self, limit: usize) -> Result<Vec<SessionSummary>, Unreadable> {
+        let mut sessions = Vec::new();
+        for reader in self.readers()? {
+            let left = limit - sessions.len();
+            if left == 0 {
+                break;
+            }
+            sessions.extend(reader.sessions(left).map_err(unreadable)?);
+        }
+        Ok(sessions)
     }
 
     fn is_live(&self, id: SessionId) -> bool {
@@ -59,7 +83,7 @@ impl Sessions {
             self.live.list().into_iter().map(|(facts, operations)| (facts.id, operations)).collect();
         let is_narrow = filter.is_live.is_some() || filter.person.is_some() || filter.target.is_some();
         let searched = if is_narrow { SEARCHED_MAX } else { filter.limit };
-        let sessions = self.reader()?.sessions(searched).map_err(unreadable)?;
+        let sessions = self.sessions(searched)?;
         let row = |summary: SessionSummary| {
             let is_live = live.contains_key(&summary.id);
             summary_row(summary, is_live)
@@ -76,12 +100,10 @@ impl Sessions {
     }
 
     fn matching(&self, beginning: &str) -> Result<Vec<SessionId>, Unreadable> {
-        let reader = self.reader()?;
         if let Ok(id) = beginning.parse::<SessionId>() {
-            let first = reader.session(id).map_err(unreadable)?.next().transpose().map_err(unreadable)?;
-            return Ok(first.map(|_| id).into_iter().collect());
+            return Ok(self.reader_of(id)?.map(|_| id).into_iter().collect());
         }
-        let sessions = reader.sessions(SEARCHED_MAX).map_err(unreadable)?;
+        let sessions = self.sessions(SEARCHED_MAX)?;
         let ids = sessions.into_iter().map(|session| session.id);
         Ok(ids.filter(|id| id.to_string().starts_with(beginning)).take(2).collect())
     }
@@ -90,7 +112,8 @@ impl Sessions {
         let mut detail: Option<SessionDetail> = None;
         let mut places: HashMap<DecisionId, usize> = HashMap::new();
         let is_live = self.is_live(id);
-        for entry in self.reader()?.session(id).map_err(unreadable)? {
+        let Some(reader) = self.reader_of(id)? else { return Ok(None) };
+        for entry in reader.session(id).map_err(unreadable)? {
             let entry = entry.map_err(unreadable)?;
             let at_ms = entry.leaf.log_time / 1000;
             let Some(record) = entry.record() else { continue };
@@ -129,9 +152,9 @@ impl Sessions {
     }
 
     /// Reads the recording to its end, or to that of who listens.
-    fn play(&self, id: SessionId, moments: &mpsc::Sender<Moment>) -> Result<(), Unreadable> {
+    fn play(&self, reader: &Reader, id: SessionId, moments: &mpsc::Sender<Moment>) -> Result<(), Unreadable> {
         let is_live = self.is_live(id);
-        for entry in self.reader()?.session(id).map_err(unreadable)? {
+        for entry in reader.session(id).map_err(unreadable)? {
             for moment in told(&entry.map_err(unreadable)?, is_live) {
                 if moments.blocking_send(moment).is_err() {
                     return Ok(());
@@ -171,15 +194,16 @@ impl SessionView for Sessions {
     fn recording(&self, id: SessionId) -> BoxFuture<'_, Result<Option<RecordingStream>, Unreadable>> {
         Box::pin(async move {
             let found = self.read(move |this| {
-                this.reader()?.session(id).map_err(unreadable)?.next().transpose().map_err(unreadable)
+                let Some(reader) = this.reader_of(id)? else { return Ok(None) };
+                let first = reader.session(id).map_err(unreadable)?.next().transpose().map_err(unreadable)?;
+                // What was shredded cannot be played.
+                Ok(first.filter(|first| first.record().is_some()).map(|_| reader))
             });
-            if found.await?.is_none_or(|first| first.record().is_none()) {
-                return Ok(None);
-            }
+            let Some(reader) = found.await? else { return Ok(None) };
             let (sender, receiver) = mpsc::channel(MOMENTS_IN_FLIGHT);
             let this = self.clone();
             tokio::task::spawn_blocking(move || {
-                if let Err(error) = this.play(id, &sender) {
+                if let Err(error) = this.play(&reader, id, &sender) {
                     tracing::warn!(session = %id, %error, "a recording cannot be read to its end");
                     let broken = Moment::Broken { reason: error.to_string().into() };
                     // Nobody may be there any more to hear it.

@@ -1,14 +1,12 @@
 //! Evidence from the command line: searched, exported, and each time a record.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::Command;
 
-use grille_ledger::{Ledger, LedgerConfig, Reader, Record, SealKey, SessionOpen, SigningKey, VerifyOptions, verify};
+use grille_ledger::{Reader, Record, SigningKey, VerifyOptions, verify};
 
-use crate::house::{House, facts};
+use crate::house::House;
+use crate::own::{Own, watch};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_comes_whole_or_not_at_all() {
@@ -49,7 +47,7 @@ async fn a_bundle_comes_whole_or_not_at_all() {
 }
 
 /// Whether a tar file has a file of this name: its headers stand at whole blocks.
-fn holds(tar: &[u8], name: &str) -> bool {
+pub(crate) fn holds(tar: &[u8], name: &str) -> bool {
     tar.chunks(512).any(|block| block.starts_with(format!("{name}\0").as_bytes()))
 }
 
@@ -204,58 +202,6 @@ async fn checkpoints_are_shown_and_signed_afresh() {
     assert!(said.code == 1 && said.stderr.contains("the published tiles were altered"), "{}", said.stderr);
 }
 
-/// Runs the real binary where no gateway is.
-fn offline(dir: &Path, words: &[&str]) -> (i32, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grille"));
-    let output = command.args(words).arg("-c").arg(dir.join("grille.toml")).env_clear().output().unwrap();
-    (output.status.code().unwrap(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
-}
-
-/// A folder with a configuration and the ledger that it names.
-struct Own {
-    dir: tempfile::TempDir,
-    signing: SigningKey,
-    seal: SealKey,
-}
-
-impl Own {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (signing, seal) = (SigningKey::generate().unwrap(), SealKey::generate().unwrap());
-        fs::write(dir.path().join("signing.key"), signing.to_text().as_bytes()).unwrap();
-        fs::write(dir.path().join("seal.key"), seal.to_text().as_bytes()).unwrap();
-        fs::write(dir.path().join("mask.key"), [7; 32]).unwrap();
-        let config = r#"version = 1
-identity.corp = { issuer = "http://127.0.0.1:1", audience = "grille" }
-listeners.pg = { protocol = "postgres", address = "127.0.0.1:0" }
-targets.clinic = { protocol = "postgres", address = "127.0.0.1:1", database = "clinic", login = { user = "app" } }
-roles.analyst = { groups = ["analysts"], targets = ["clinic"], relations = ["public.*"] }
-masking.key = { file = "mask.key" }
-ledger = { path = "ledger", signing_key = { file = "signing.key" }, seal_key = { file = "seal.key" } }
-"#;
-        fs::write(dir.path().join("grille.toml"), config).unwrap();
-        Self { dir, signing, seal }
-    }
-
-    fn open(&self) -> Ledger {
-        let path = self.dir.path().join("ledger");
-        Ledger::open(LedgerConfig::new(path, self.signing.clone(), self.seal.clone())).unwrap()
-    }
-
-    /// A session in a ledger that is closed again.
-    async fn record(&self) -> String {
-        let ledger = self.open();
-        let facts = facts("ann");
-        ledger.session(SessionOpen::new(&facts)).unwrap().close("terminate").unwrap();
-        ledger.shutdown().await.unwrap();
-        facts.id.to_string()
-    }
-
-    fn run(&self, words: &[&str]) -> (i32, String) {
-        offline(self.dir.path(), words)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_gateway_its_owner_exports_and_that_is_a_record_too() {
     let own = Own::new();
@@ -320,35 +266,12 @@ async fn a_broken_log_is_followed_by_another_that_says_so() {
     assert!(gap.contains("the local user uid") && gap.contains("a disk was replaced"), "{gap}");
 }
 
-/// Ends a child whatever happens.
-struct Watching(std::process::Child);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// A witness of this log as a process: its address and the file with its key.
-fn watch(dir: &Path, log: &Path) -> (Watching, String, std::path::PathBuf) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_grille"));
-    command.args(["witness", "--name", "witness.example/w1", "--listen", "127.0.0.1:0", "--key"]);
-    command.arg(dir.join("witness.key")).arg("--state").arg(dir.join("witness")).arg("--log").arg(log);
-    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let key = dir.join("witness.vkey");
-    fs::write(&key, lines.next().unwrap()).unwrap();
-    let url = lines.next().unwrap().strip_prefix("listening on ").unwrap().to_owned();
-    (Watching(child), url, key)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_witness_signs_what_only_grows() {
     let own = Own::new();
     own.record().await;
     let dir = own.dir.path();
-    let (watching, url, key) = watch(dir, &dir.join("ledger/log.vkey"));
+    let (watching, url, key) = watch(dir, &dir.join("ledger/log.vkey"), "w1");
     let key = key.to_str().unwrap().to_owned();
     let cosign = |url: &str| own.run(&["ledger", "checkpoint", "--cosign", url, "--witness-key", &key]);
     let (code, said) = cosign(&url);
@@ -361,7 +284,7 @@ async fn a_witness_signs_what_only_grows() {
     assert!(code == 3 && said.contains("ask http://"), "{said}");
 
     // A log that was set back is not the one that the witness knows, also after its restart.
-    let (_watching, url, _) = watch(dir, &dir.join("ledger/log.vkey"));
+    let (_watching, url, _) = watch(dir, &dir.join("ledger/log.vkey"), "w1");
     fs::remove_dir_all(dir.join("ledger")).unwrap();
     own.record().await;
     let (code, said) = cosign(&url);

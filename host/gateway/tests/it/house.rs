@@ -56,12 +56,17 @@ pub(crate) fn said(code: i32, stdout: &str) -> Said {
 
 impl House {
     pub(crate) async fn open() -> Self {
+        Self::with(async |config| Ledger::open(config)).await
+    }
+
+    /// One with a ledger that somebody opens in another way.
+    pub(crate) async fn with<E: std::fmt::Debug>(open: impl AsyncFnOnce(LedgerConfig) -> Result<Ledger, E>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger");
         let seal = SealKey::generate().unwrap();
         let signing = SigningKey::generate().unwrap();
         let config = LedgerConfig::new(path.clone(), signing.clone(), seal.clone());
-        let ledger = Ledger::open(config).unwrap();
+        let ledger = open(config).await.unwrap();
         let people = Arc::new(People::default());
         let config = DeskConfig { reviewers: vec!["reviewers".into()], ..DeskConfig::default() };
         let key = Key(Ed25519KeyPair::generate().unwrap());

@@ -50,7 +50,7 @@ pub(super) fn table(sheet: &Sheet) -> String {
 }
 
 /// A cell that no spreadsheet takes for a formula.
-fn cell(value: &str) -> String {
+pub(super) fn cell(value: &str) -> String {
     let is_formula = value.starts_with(['=', '+', '-', '@', '\t', '\r']);
     let value = if is_formula { format!("'{value}") } else { value.to_owned() };
     if value.contains([',', '"', '\n', '\r']) { format!("\"{}\"", value.replace('"', "\"\"")) } else { value }

@@ -47,6 +47,9 @@ struct Session {
     id: String,
     records: u64,
     end: &'static str,
+    /// The index of its first record, and when it began, in Unix microseconds.
+    first: u64,
+    began: u64,
 }
 
 #[derive(Serialize)]
@@ -87,6 +90,8 @@ impl<'o> Bundle<'o> {
             id: id.to_string(),
             records: session.records,
             end: session.end.name(),
+            first: session.index,
+            began: session.first,
         });
         let manifest = Manifest {
             v: 1,

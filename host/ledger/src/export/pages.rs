@@ -2,24 +2,35 @@
 
 use std::fmt::Write as _;
 
-/// A page that is being written.
-pub(super) struct Page(String);
+/// A page that is being written: its text, and the questions so far.
+pub(super) struct Page {
+    text: String,
+    questions: Vec<String>,
+}
+
+/// Where the list of questions goes once they are known.
+const CONTENTS: &str = "<!-- contents -->\n";
 
 impl Page {
     pub(super) fn begin(title: &str) -> Self {
         let title = escape(title);
-        Self(format!(
+        let text = format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{title}</h1>\n"
-        ))
+             <title>{title}</title>\n<style>\n{STYLE}</style>\n<main>\n<h1>{title}</h1>\n{CONTENTS}"
+        );
+        Self { text, questions: Vec::new() }
     }
 
     /// A question on a page of its own.
     pub(super) fn question(&mut self, question: &str, answer: &str) {
+        self.questions.push(escape(question));
+        let number = self.questions.len();
+        // A table that is too wide for the screen is scrolled: with the keyboard, too, once it has the focus.
         self.add(format_args!(
-            "</section>\n<section>\n<h2>{}</h2>\n<p class=\"answer\">{}</p>\n",
+            "</section>\n<section id=\"q{number}\" tabindex=\"0\" aria-labelledby=\"h{number}\">\n\
+             <h2 id=\"h{number}\">{}</h2>\n<p class=\"answer\">{}</p>\n",
             escape(question),
             escape(answer)
         ));
@@ -29,13 +40,25 @@ impl Page {
         self.add(format_args!("<p>{}</p>\n", escape(text)));
     }
 
+    /// A heading and short sentences under it; nothing where there are none.
+    pub(super) fn list(&mut self, heading: &str, items: &[String]) {
+        if items.is_empty() {
+            return;
+        }
+        self.add(format_args!("<h3>{}</h3>\n<ul>\n", escape(heading)));
+        for item in items {
+            self.add(format_args!("<li>{}</li>\n", escape(item)));
+        }
+        self.text.push_str("</ul>\n");
+    }
+
     /// Names and values.
     pub(super) fn facts(&mut self, facts: &[(&str, String)]) {
-        self.0.push_str("<dl>\n");
+        self.text.push_str("<dl>\n");
         for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
             self.add(format_args!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
         }
-        self.0.push_str("</dl>\n");
+        self.text.push_str("</dl>\n");
     }
 
     /// A table; nothing where it has no rows. A cell in `code` is text of a program.
@@ -44,15 +67,15 @@ impl Page {
         if rows.peek().is_none() {
             return;
         }
-        self.0.push_str("<table>\n<thead><tr>");
+        self.text.push_str("<table>\n<thead><tr>");
         let first = rows.peek().into_iter().flatten().map(|cell| matches!(cell, Cell::Number(_)));
         for (heading, is_number) in headings.iter().zip(first.collect::<Vec<_>>()) {
             let class = if is_number { " class=\"n\"" } else { "" };
-            self.add(format_args!("<th{class}>{}</th>", escape(heading)));
+            self.add(format_args!("<th scope=\"col\"{class}>{}</th>", escape(heading)));
         }
-        self.0.push_str("</tr></thead>\n<tbody>\n");
+        self.text.push_str("</tr></thead>\n<tbody>\n");
         for row in rows {
-            self.0.push_str("<tr>");
+            self.text.push_str("<tr>");
             for cell in row {
                 match cell {
                     Cell::Text(text) => self.add(format_args!("<td>{}</td>", escape(&text))),
@@ -64,20 +87,24 @@ impl Page {
                     }
                 }
             }
-            self.0.push_str("</tr>\n");
+            self.text.push_str("</tr>\n");
         }
-        self.0.push_str("</tbody>\n</table>\n");
+        self.text.push_str("</tbody>\n</table>\n");
     }
 
     pub(super) fn finish(mut self) -> String {
-        self.0.push_str("</section>\n</main>\n</html>\n");
+        self.text.push_str("</section>\n</main>\n</html>\n");
+        let lines = (1..)
+            .zip(&self.questions)
+            .map(|(number, question)| format!("<li><a href=\"#q{number}\">{question}</a></li>\n"));
+        let contents = format!("<nav aria-label=\"contents\">\n<ol>\n{}</ol>\n</nav>\n", lines.collect::<String>());
         // The first question closes a section that nothing opened.
-        self.0.replacen("</section>\n<section>", "<section>", 1)
+        self.text.replacen(CONTENTS, &contents, 1).replacen("</section>\n<section", "<section", 1)
     }
 
     fn add(&mut self, text: std::fmt::Arguments<'_>) {
         // Writing to a String cannot fail.
-        let _infallible = self.0.write_fmt(text);
+        let _infallible = self.text.write_fmt(text);
     }
 }
 
@@ -143,14 +170,18 @@ pub(super) fn time(unix_us: u64) -> String {
 
 const STYLE: &str = "\
 :root { color-scheme: light dark; --ink: #1c2024; --soft: #5b6470; --line: #d5dae0; --paper: #ffffff; --band: #f4f6f8;
-  --good: #1a6b3c; --hold: #8a5a00; --stop: #a3211d; }
+  --link: #1f5fa8; --good: #1a6b3c; --hold: #8a5a00; --stop: #a3211d; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ec; --soft: #9aa4af; --line: #3a424b; --paper: #14181c;
-  --band: #1d2329; --good: #6fcf97; --hold: #f2c265; --stop: #f28b82; } }
+  --band: #1d2329; --link: #8ab8f0; --good: #6fcf97; --hold: #f2c265; --stop: #f28b82; } }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, sans-serif }
 main { max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem }
 h1 { font-size: 1.6rem; margin: 0 0 1.5rem }
 h2 { font-size: 1.25rem; margin: 0 0 .25rem }
+h3 { font-size: .95rem; margin: 1rem 0 .25rem } ul { margin: 0 0 1rem; padding-left: 1.2rem }
+nav ol { columns: 20rem; column-gap: 2.5rem; margin: 0 0 1.5rem; padding-left: 1.6rem; font-size: .9rem }
+a { color: var(--link) }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px }
 section { padding: 1.5rem 0; border-top: 1px solid var(--line); overflow-x: auto }
 .answer { font-size: 1.05rem; margin: 0 0 1rem; color: var(--soft) }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.25rem; margin: 0 0 1rem }
@@ -158,7 +189,7 @@ dt { color: var(--soft) } dd { margin: 0; overflow-wrap: anywhere; white-space: 
 table { border-collapse: collapse; width: 100%; font-size: .87rem; margin: 0 0 1rem }
 th { text-align: left; vertical-align: bottom; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line) }
 th, td { padding: .35rem .6rem .35rem 0; vertical-align: top }
-td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; min-width: 5em; white-space: pre-line }
+td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; min-width: 4em; max-width: 30rem; white-space: pre-line }
 td.id, td.n { white-space: nowrap; min-width: 0 }
 tbody tr:nth-child(even) { background: var(--band) }
 .n { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1rem }
@@ -167,9 +198,10 @@ code { font: .95em/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-
 @media print {
   :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff; --good: #000; --hold: #000; --stop: #000 }
   @page { size: A4 landscape; margin: 15mm }
-  body { font-size: 9pt } th, td { padding-right: .4rem } main { max-width: none; padding: 0 }
+  body { font-size: 9pt } th, td { padding-right: .5rem } main { max-width: none; padding: 0 }
+  nav { display: none }
   section { break-before: page; border: 0; padding: 0; overflow: visible }
-  h1 + section { break-before: avoid }
+  #q1 { break-before: avoid }
   thead { display: table-header-group } tr { break-inside: avoid } h2, .answer { break-after: avoid }
 }
 ";
@@ -199,6 +231,7 @@ mod tests {
         let page = page.finish();
         assert!(!page.contains("<script") && page.contains("&lt;/code&gt;&lt;script&gt;"), "{page}");
         assert!(page.contains("&quot;x&quot;\\u001b[2J\\u202e"), "{page}");
-        assert_eq!(page.matches("<section>").count(), page.matches("</section>").count());
+        assert_eq!(page.matches("<section ").count(), page.matches("</section>").count());
+        assert!(page.contains("<li><a href=\"#q1\">who &amp; what</a></li>"), "{page}");
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct PickedSession {
     /// Where it begins: every session is read from there on, however many there are.
     pub(super) open: Leaf,
     pub(super) index: u64,
-    first: u64,
+    pub(super) first: u64,
     last: u64,
     operations: usize,
     is_matched: bool,
@@ -40,6 +40,8 @@ pub(super) struct PickedSession {
 #[derive(Default)]
 struct Node {
     starts: Vec<u64>,
+    /// Where the clock was set, and in which run of the node.
+    steps: Vec<(usize, u64)>,
     changes: Vec<(usize, u64, u64)>,
     reviews: Vec<(RequestId, u64)>,
     reads: Vec<(SessionId, u64)>,
@@ -52,6 +54,7 @@ pub(super) fn pick(
     query: &SessionQuery,
     checkpoint: Checkpoint,
     note: String,
+    node_records: &BTreeSet<u64>,
 ) -> Result<Picked, ExportError> {
     let mut sessions: BTreeMap<SessionId, PickedSession> = BTreeMap::new();
     let mut node = Node::default();
@@ -68,6 +71,7 @@ pub(super) fn pick(
                     session.end = SessionEnd::Lost;
                 }
             }
+            "clock.step" => node.steps.push((node.starts.len(), index)),
             "policy.change" | "review" | "read" => node.take(index, &leaf, entries.open_record(&leaf, &sealed)?),
             "session.open" => {
                 if is_candidate(query, &leaf, &mut entries, &sealed)? {
@@ -101,7 +105,7 @@ pub(super) fn pick(
     if sessions.values().map(|session| session.operations).sum::<usize>() > OPERATIONS_MAX {
         return Err(ExportError::TooLarge { limit: OPERATIONS_MAX });
     }
-    let node = node.of(&sessions);
+    let node = node.of(&sessions, node_records);
     Ok(Picked { checkpoint, note, sessions, node })
 }
 
@@ -159,15 +163,20 @@ impl Node {
     }
 
     /// The indexes of those that belong to these sessions.
-    fn of(self, sessions: &BTreeMap<SessionId, PickedSession>) -> BTreeSet<u64> {
+    fn of(self, sessions: &BTreeMap<SessionId, PickedSession>, wanted: &BTreeSet<u64>) -> BTreeSet<u64> {
         let sets: BTreeSet<(usize, u64)> = sessions.values().flat_map(|session| session.sets.clone()).collect();
         let requests: BTreeSet<RequestId> = sessions.values().flat_map(|session| session.requests.clone()).collect();
-        let starts = sets.iter().filter_map(|(start, _)| self.starts.get(start.checked_sub(1)?).copied());
-        let mut node: BTreeSet<u64> = starts.collect();
+        let mut node = wanted.clone();
         node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
         node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
         node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
         node.extend(self.export);
+        // Every record stands between a start and, where the clock was set, the steps that explain its time.
+        let firsts = sessions.values().map(|session| session.index);
+        let run = |index: u64| self.starts.partition_point(|&start| start <= index);
+        let runs: BTreeSet<usize> = node.iter().copied().chain(firsts).map(run).collect();
+        node.extend(runs.iter().filter_map(|run| self.starts.get(run.checked_sub(1)?)));
+        node.extend(self.steps.iter().filter(|(run, _)| runs.contains(run)).map(|(_, at)| *at));
         node
     }
 }

@@ -9,7 +9,7 @@ use grille_policy::{DecisionId, Epoch, Mode, RequestId, SessionFacts, SessionId,
 use super::pick::PickedSession;
 use super::{ExportError, ExportOptions};
 use crate::reader::Entry;
-use crate::{By, Chunk, DecisionRecord, MaskedColumn, Outcome, PolicyInForce, Record, SessionQuery};
+use crate::{By, Chunk, DecisionRecord, MaskedColumn, Outcome, PolicyInForce, Record};
 
 /// Operations of one bundle: its report is held in memory.
 pub(super) const OPERATIONS_MAX: usize = 200_000;
@@ -90,9 +90,9 @@ pub(super) struct LookSheet {
 }
 
 impl Sheet {
-    pub(super) fn new(query: &SessionQuery, options: &ExportOptions<'_>) -> Self {
+    pub(super) fn new(query: String, options: &ExportOptions<'_>) -> Self {
         Self {
-            query: query.describe(),
+            query,
             by: options.by.to_owned(),
             at: options.at,
             with_contents: options.with_contents,
@@ -268,7 +268,7 @@ fn changer(by: &By<'_>) -> String {
     }
 }
 
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     match text.char_indices().nth(TEXT_CHARACTERS) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),

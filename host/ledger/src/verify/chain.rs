@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use grille_policy::SessionId;
 
+use crate::clock::STEP_MIN;
 use crate::leaf::Leaf;
 use crate::merkle::leaf_hash;
 use crate::sha256::Hash;
@@ -17,6 +18,7 @@ pub(super) enum Fault {
     Chain(String),
     Clock(String),
     Policy(String),
+    Log(String),
 }
 
 /// The sessions that are open at this point of the log: as many as were open at once.
@@ -27,6 +29,12 @@ pub(super) struct Chains {
     aborted: u64,
     shredded: u64,
     mono: u64,
+    /// By how much the wall clock is ahead of the monotonic one, since the last start or step.
+    ahead: Option<i64>,
+    last_time: u64,
+    clock_steps: u64,
+    /// The log that every record names.
+    origin: Option<String>,
     policies: VecDeque<(u64, String)>,
 }
 
@@ -39,6 +47,15 @@ struct Chain {
 }
 
 impl Chains {
+    /// Of this log; else of the one that the first record names.
+    pub(super) fn of(origin: Option<String>) -> Self {
+        Self { origin, ..Self::default() }
+    }
+
+    pub(super) const fn clock_steps(&self) -> u64 {
+        self.clock_steps
+    }
+
     pub(super) const fn sessions(&self) -> u64 {
         self.sessions
     }
@@ -57,7 +74,14 @@ impl Chains {
 
     /// Takes in the next record of the log.
     pub(super) fn follow(&mut self, index: u64, leaf: &Leaf, bytes: &[u8]) -> Result<(), Fault> {
+        let origin = self.origin.get_or_insert_with(|| leaf.node.clone());
+        if *origin != leaf.node {
+            return Err(Fault::Log(format!("the record is of the log {}, and this is {origin}", leaf.node)));
+        }
         if leaf.kind == "node.start" {
+            // A clock that was set back while nobody ran: no record tells of it but this one.
+            self.clock_steps += u64::from(leaf.log_time.saturating_add(STEP_MIN) < self.last_time);
+            self.ahead = None;
             self.aborted += self.open();
             self.open.clear();
             self.policies.clear();
@@ -67,6 +91,7 @@ impl Chains {
             return Err(Fault::Clock(format!("the monotonic clock fell from {} to {} µs", self.mono, leaf.mono)));
         }
         self.mono = leaf.mono;
+        self.check_clock(leaf)?;
         self.check_policy(leaf)?;
         self.shredded += u64::from(leaf.kind == "shred");
         if leaf.seq == 0 {
@@ -106,6 +131,21 @@ impl Chains {
         Ok(())
     }
 
+    /// Wall and monotonic clock go on together, or the log says so.
+    fn check_clock(&mut self, leaf: &Leaf) -> Result<(), Fault> {
+        let ahead = leaf.log_time.wrapping_sub(leaf.mono).cast_signed();
+        let before = *self.ahead.get_or_insert(ahead);
+        if leaf.kind == "clock.step" {
+            self.clock_steps += 1;
+            self.ahead = Some(ahead);
+        } else if ahead.abs_diff(before) > STEP_MIN {
+            let seconds = ahead.saturating_sub(before) / 1_000_000;
+            return Err(Fault::Clock(format!("the wall clock was set by {seconds} s, and no record before says so")));
+        }
+        self.last_time = leaf.log_time;
+        Ok(())
+    }
+
     fn check_policy(&mut self, leaf: &Leaf) -> Result<(), Fault> {
         let (Some(epoch), Some(policy)) = (leaf.epoch, &leaf.policy) else { return Ok(()) };
         if leaf.kind == "policy.change" {
@@ -116,6 +156,9 @@ impl Chains {
         match self.policies.iter().find(|(known, _)| *known == epoch) {
             Some((_, known)) if known != policy => {
                 Err(Fault::Policy(format!("policy set {epoch} is {known}, and the decision names {policy}")))
+            }
+            None if self.policies.len() < POLICY_SETS => {
+                Err(Fault::Policy(format!("policy set {epoch} decided, and no record put it in force")))
             }
             _ => Ok(()),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use grille_policy::SessionId;
 
 use crate::leaf::Leaf;
-use crate::{KeyError, VerifierKey};
+use crate::{KeyError, TrustPolicy, VerifierKey};
 
 /// How a ledger is verified.
 #[derive(Default)]
@@ -13,6 +13,10 @@ pub struct VerifyOptions<'a> {
     /// The key to trust. Without it the `log.vkey` beside the log is taken, which proves less: whoever replaces the
     /// log can replace that as well.
     pub key: Option<VerifierKey>,
+    /// Whose signatures have to stand under a checkpoint. It may name the log's key as well.
+    pub policy: Option<&'a TrustPolicy>,
+    /// Files with checkpoints that somebody kept: the log has to go on from each of them.
+    pub known: Vec<PathBuf>,
     /// Told now and then how far it is.
     pub progress: Option<&'a mut dyn FnMut(Progress)>,
 }
@@ -63,8 +67,66 @@ pub struct Sound {
     pub sessions_aborted: u64,
     /// How often a session's contents were destroyed, with a record of it.
     pub sessions_shredded: u64,
+    /// How often the machine's clock was set: the log says when, or began anew with an earlier time.
+    pub clock_steps: u64,
+    /// How far enough witnesses saw the log, where a policy says who they are.
+    pub witnessed: Option<Coverage>,
     /// Whether the key came from the outside rather than from beside the log.
     pub is_key_trusted: bool,
+}
+
+/// What a verification of an evidence bundle found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BundleReport {
+    /// What was looked at, and how far it proves something.
+    pub sound: BundleSound,
+    /// What is wrong: the first bad record first, what names no record last. Empty where everything holds.
+    pub damage: Vec<Damage>,
+}
+
+/// What a bundle holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BundleSound {
+    /// The log's name.
+    pub origin: String,
+    /// Records under the checkpoint that the bundle was made under.
+    pub size: u64,
+    /// The root that was signed.
+    pub root: [u8; 32],
+    /// Records in the bundle.
+    pub records: u64,
+    /// Sessions in the bundle.
+    pub sessions: u64,
+    /// Sessions that are whole from their opening to their close.
+    pub closed: u64,
+    /// Texts that their salts prove.
+    pub texts_proven: u64,
+    /// Texts that the sessions' keys opened.
+    pub texts_opened: u64,
+    /// Texts that the exporter's signature vouches for.
+    pub texts_told: u64,
+    /// Signed approvals.
+    pub approvals: u64,
+    /// How far enough witnesses saw the log, where a policy says who they are.
+    pub witnessed: Option<Coverage>,
+    /// Whether that policy came from the outside rather than with the bundle.
+    pub is_policy_trusted: bool,
+    /// Whether the key came from the outside rather than with the bundle.
+    pub is_key_trusted: bool,
+    /// What a reader should know although nothing is wrong.
+    pub notes: Vec<String>,
+}
+
+/// What witnesses vouch for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Coverage {
+    /// The size of the tree that they signed.
+    pub size: u64,
+    /// Who signed, by the policy's names.
+    pub by: Vec<String>,
 }
 
 /// The first thing that is wrong.
@@ -75,6 +137,8 @@ pub struct Damage {
     pub index: Option<u64>,
     /// Its session.
     pub session: Option<SessionId>,
+    /// Its number within the session.
+    pub seq: Option<u64>,
     /// Its time in Unix microseconds.
     pub time: Option<u64>,
     /// What is wrong.
@@ -89,17 +153,18 @@ pub struct Damage {
 
 impl Damage {
     pub(super) fn at(index: u64, kind: DamageKind, file: &Path, offset: u64, detail: String) -> Self {
-        Self { index: Some(index), session: None, time: None, kind, file: file.to_owned(), offset, detail }
+        Self { index: Some(index), session: None, seq: None, time: None, kind, file: file.to_owned(), offset, detail }
     }
 
     pub(super) fn whole(kind: DamageKind, file: &Path, detail: String) -> Self {
-        Self { index: None, session: None, time: None, kind, file: file.to_owned(), offset: 0, detail }
+        Self { index: None, session: None, seq: None, time: None, kind, file: file.to_owned(), offset: 0, detail }
     }
 
     /// Takes session and time from a leaf, if it can be read.
     pub(super) fn take_name(&mut self, leaf: Option<&[u8]>) {
         if let Some(leaf) = leaf.and_then(Leaf::parse) {
             self.session = Some(leaf.sid);
+            self.seq = Some(leaf.seq);
             self.time = Some(leaf.log_time);
         }
     }
@@ -129,7 +194,7 @@ pub enum DamageKind {
     Truncated,
     /// A session's records do not follow one another.
     Chain,
-    /// The monotonic clock runs backwards.
+    /// The monotonic clock runs backwards, or the wall clock was set and no record says so.
     Clock,
     /// A decision names another policy set than the one in force.
     Policy,
@@ -153,8 +218,28 @@ pub enum DamageKind {
     Fork,
     /// There is no checkpoint.
     CheckpointMissing,
-    /// A component that was kept is not the one that its name says.
+    /// A component that was kept is not the one that its name says, or one that decided is gone.
     Plugin,
+    /// Witnesses that have to have signed did not.
+    Cosignature,
+    /// A text is not what its record commits to.
+    Record,
+    /// A session is gone.
+    SessionMissing,
+    /// A record is another session's.
+    ForeignSession,
+    /// What the exporter says of the bundle is gone, altered or another's.
+    Manifest,
+    /// A file is not the one that the exporter put into the bundle.
+    File,
+    /// A file of the bundle is gone.
+    FileMissing,
+    /// A file was put into the bundle.
+    FileAdded,
+    /// A key does not open the contents that it is there for.
+    Keys,
+    /// What a reviewer signed is altered, gone, or in no record.
+    Approval,
 }
 
 impl DamageKind {
@@ -185,6 +270,16 @@ impl DamageKind {
             Self::Fork => "fork",
             Self::CheckpointMissing => "checkpoint-missing",
             Self::Plugin => "plugin",
+            Self::Cosignature => "cosignature",
+            Self::Record => "record",
+            Self::SessionMissing => "session-missing",
+            Self::ForeignSession => "foreign-session",
+            Self::Manifest => "manifest",
+            Self::File => "file",
+            Self::FileMissing => "file-missing",
+            Self::FileAdded => "file-added",
+            Self::Keys => "keys",
+            Self::Approval => "approval",
         }
     }
 }
@@ -222,6 +317,14 @@ pub enum VerifyError {
         /// What is wrong with it.
         #[source]
         source: KeyError,
+    },
+    /// The file is no bundle.
+    #[error("{} is no evidence bundle: {why}", path.display())]
+    NotABundle {
+        /// The file.
+        path: PathBuf,
+        /// What it has instead.
+        why: String,
     },
     /// There is no key.
     #[error("no key to check the checkpoint with: {} is missing, give one with --key", path.display())]

@@ -1,243 +1,19 @@
-//! Evidence bundles, as the Python verifier that goes along with them judges them.
+//! Evidence bundles, whole and altered, before both verifiers.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use grille_ledger::{
-    By, Direction, ExportOptions, Kept, Ledger, MaskedColumn, Outcome, PolicyChange, PolicyInForce, Read, Reader,
-    Record, ReviewEvent, SessionOpen, SessionQuery,
+    ExportOptions, Reader, SessionOpen, SessionQuery, SigningKey, TrustPolicy, VerifyOptions, Witness, verify_bundle,
 };
-use grille_policy::{
-    Decision, DecisionId, Digest, Epoch, Mode, RelationName, RelationUse, RequestId, SessionId, Verdict,
-    testing::opinion,
-};
+use grille_policy::SessionId;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 
-use crate::support::{Keys, decision, facts, write_sessions};
-
-/// A log with a policy set, two sessions worth exporting, a review, and noise.
-struct Scene {
-    dir: tempfile::TempDir,
-    keys: Keys,
-    sessions: [SessionId; 2],
-}
-
-/// A bundle taken apart, so that it can be put together otherwise.
-type Files = BTreeMap<String, Vec<u8>>;
-
-impl Scene {
-    async fn begin() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let keys = Keys::generate();
-        let ledger = keys.open(&dir.path().join("ledger"));
-        let plugin = ledger.keep(Kept::Plugin, b"\0asm guard").unwrap();
-        let settings = ledger.keep(Kept::Settings, b"{}").unwrap();
-        let policies = [("guard".into(), PolicyInForce { plugin, settings, mode: Mode::Enforce })].into();
-        let change = PolicyChange { by: By::Start, epoch: Epoch(1), policies, weakening: Vec::new(), refused: None };
-        ledger.admin(&Record::PolicyChange(change)).unwrap();
-        write_sessions(&ledger, 0..12, 3);
-        let judged = judged(plugin, settings);
-        let sessions = [ask(&ledger, 100, &judged, &keys), ask(&ledger, 101, &judged, &keys)];
-        write_sessions(&ledger, 200..212, 3);
-        let by = facts(1).subject;
-        let (by, query) = (Cow::Borrowed(&*by), Some("session=…".into()));
-        let read = Read { by, action: "ledger.export".into(), session: None, query };
-        ledger.admin(&Record::Read(read)).unwrap();
-        ledger.checkpoint().await.unwrap();
-        Self { dir, keys, sessions }
-    }
-
-    fn ledger(&self) -> PathBuf {
-        self.dir.path().join("ledger")
-    }
-
-    fn export(&self, query: &SessionQuery, with_contents: bool) -> Files {
-        let reader = Reader::open(&self.ledger(), Some(self.keys.seal.clone())).unwrap();
-        let key = self.keys.signing.verifier_key("grille/test").unwrap();
-        let options = ExportOptions {
-            signing_key: &self.keys.signing,
-            with_contents,
-            by: "Ada (user-1 at https://id.example.org)",
-            at: 1_795_000_000_000_000,
-        };
-        let mut tar = Vec::new();
-        reader.select(query, &key).unwrap().write(&options, &mut tar).unwrap();
-        take_apart(&tar)
-    }
-
-    fn both(&self) -> SessionQuery {
-        SessionQuery { sessions: self.sessions.to_vec(), ..SessionQuery::default() }
-    }
-
-    /// What the verifier says, by its exit code and its JSON.
-    fn judge(&self, files: &Files, key: Option<&str>) -> Option<(i32, Value)> {
-        let bundle = self.dir.path().join("bundle.tar");
-        std::fs::write(&bundle, put_together(files)).unwrap();
-        let own = self.keys.signing.verifier_key("grille/test").unwrap().to_string();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier/verify.py");
-        let mut command = Command::new(python()?);
-        command.arg(script).arg(&bundle).args(["--format", "json"]);
-        if key != Some("none") {
-            command.args(["--key", key.unwrap_or(&own)]);
-        }
-        let output = command.output().unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
-        let code = output.status.code().unwrap();
-        assert!(!text.contains("Traceback"), "{text}");
-        Some((code, serde_json::from_slice(&output.stdout).unwrap_or_else(|_| Value::String(text.into_owned()))))
-    }
-
-    /// Damages a bundle; the verifier has to name it, and where.
-    #[track_caller]
-    fn notices(&self, kind: &str, session: Option<SessionId>, seq: Option<u64>, damage: impl FnOnce(&mut Files)) {
-        let mut files = self.export(&self.both(), true);
-        let before = files.clone();
-        damage(&mut files);
-        assert_ne!(files, before, "{kind}: nothing was damaged");
-        let Some((code, said)) = self.judge(&files, None) else { return };
-        assert_eq!(code, 1, "{kind}: {said}");
-        let found = said["damage"].as_array().unwrap().iter().any(|found| {
-            found["kind"] == kind
-                && session.is_none_or(|session| found["session"] == session.to_string())
-                && seq.is_none_or(|seq| found["seq"] == seq)
-        });
-        assert!(found, "{kind} {session:?} {seq:?}: {said:#}");
-    }
-
-    fn part(&self, number: usize, ending: &str) -> String {
-        format!("sessions/{}/0000.{ending}", self.sessions[number])
-    }
-}
-
-fn judged(plugin: Digest, settings: Digest) -> Decision {
-    let opinion = grille_policy::Opinion { policy: "guard".into(), plugin, settings, ..opinion(Verdict::Allow) };
-    Decision::new(Epoch(1), vec![opinion])
-}
-
-/// A session with everything that a report tells: a review, a mask, recorded bytes.
-fn ask(ledger: &Ledger, number: u32, judged: &Decision, keys: &Keys) -> SessionId {
-    let facts = facts(number);
-    let request = RequestId::mint(1, number);
-    let mut log = ledger.session(SessionOpen { masked: true, ..SessionOpen::new(&facts) }).unwrap();
-    for event in ["requested", "approved"] {
-        let envelope = (event == "approved").then(|| approval(request, keys).into());
-        let by = Some(Cow::Borrowed(&*facts.subject));
-        let event = ReviewEvent { request, event: event.into(), by, reason: Some("agreed".into()), envelope };
-        ledger.admin(&Record::Review(event)).unwrap();
-    }
-    for pair in 0..3 {
-        log.record_bytes(Direction::FromCaller, 0, 0, b"Qselect").unwrap();
-        let text = format!("select ssn from patients where id = {pair} -- <b>{}", "x".repeat(1500));
-        let Record::Decision(record) = decision(facts.id, pair, &text, judged) else { unreachable!() };
-        let relation = RelationName { schema: "public".into(), name: "patients".into() };
-        let relations = Cow::Owned(vec![RelationUse { relation, access: grille_policy::Access::Read }]);
-        let request = (pair == 1).then_some(request);
-        log.append(&Record::Decision(grille_ledger::DecisionRecord { relations, request, ..record })).unwrap();
-        log.record_bytes(Direction::ToCaller, pair + 1, 1, &b"Dmasked ".repeat(300)).unwrap();
-        let masked = vec![MaskedColumn { column: "ssn".into(), treatment: "token(ssn)".into(), count: 7 }];
-        let decision = DecisionId { session: facts.id, number: pair };
-        log.append(&Record::Outcome(Outcome {
-            decision,
-            rows: 7,
-            bytes: 8,
-            duration_us: 9,
-            sqlstate: None,
-            fault: None,
-            message: None,
-            masked,
-        }))
-        .unwrap();
-    }
-    log.close("terminate").unwrap();
-    facts.id
-}
-
-fn approval(request: RequestId, keys: &Keys) -> String {
-    let kind = "application/vnd.grille.approval.v1+json";
-    let payload = format!("{{\"request_id\":\"{request}\",\"verdict\":\"approve\"}}");
-    let signed = format!("DSSEv1 {} {kind} {} {payload}", kind.len(), payload.len());
-    let sig = base64(&keys.signing.sign(signed.as_bytes()));
-    let payload = base64(payload.as_bytes());
-    format!(
-        "{{\"payload\":\"{payload}\",\"payloadType\":\"{kind}\",\"signatures\":[{{\"keyid\":\"k\",\"sig\":\"{sig}\"}}]}}"
-    )
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-/// A Python with `cryptography`, or none with a word why.
-fn python() -> Option<PathBuf> {
-    let venv = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("venv/bin/python");
-    let python = std::env::var_os("GRILLE_PYTHON").map(PathBuf::from).unwrap_or(venv);
-    let has_it = Command::new(&python).args(["-c", "import cryptography"]).output();
-    if has_it.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(std::env::var_os("GRILLE_PYTHON").is_none(), "{} has no cryptography", python.display());
-    println!("{} has no cryptography: bundles were not verified (`cargo xtask test` prepares it)", python.display());
-    None
-}
-
-fn take_apart(tar: &[u8]) -> Files {
-    let (mut files, mut at) = (Files::new(), 0);
-    while tar[at] != 0 {
-        let text = |range: std::ops::Range<usize>| {
-            String::from_utf8_lossy(&tar[range]).trim_end_matches(['\0', ' ']).to_owned()
-        };
-        let size = usize::from_str_radix(&text(at + 124..at + 136), 8).unwrap();
-        assert!(files.insert(text(at..at + 100), tar[at + 512..at + 512 + size].to_vec()).is_none());
-        at += 512 + size.next_multiple_of(512);
-    }
-    assert_eq!(tar.len(), at + 1024);
-    files
-}
-
-/// The least that is a tar file: written anew, not with the code under test.
-fn put_together(files: &Files) -> Vec<u8> {
-    let mut tar = Vec::new();
-    for (name, bytes) in files {
-        let mut header = vec![0; 512];
-        header[..name.len()].copy_from_slice(name.as_bytes());
-        header[124..136].copy_from_slice(format!("{:011o} ", bytes.len()).as_bytes());
-        header[148..156].fill(b' ');
-        header[156] = b'0';
-        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
-        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-        tar.extend(header);
-        tar.extend(bytes);
-        tar.resize(tar.len().next_multiple_of(512), 0);
-    }
-    tar.resize(tar.len() + 1024, 0);
-    tar
-}
-
-/// Changes line `number` of a part, as JSON.
-fn edit(files: &mut Files, name: &str, number: usize, change: impl FnOnce(&mut Value)) {
-    let text = String::from_utf8(files[name].clone()).unwrap();
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let mut line: Value = serde_json::from_str(&lines[number]).unwrap();
-    change(&mut line);
-    lines[number] = line.to_string();
-    files.insert(name.to_owned(), (lines.join("\n") + "\n").into_bytes());
-}
-
-fn drop_lines(files: &mut Files, name: &str, keep: impl Fn(usize) -> bool) {
-    let text = String::from_utf8(files[name].clone()).unwrap();
-    let lines = text.lines().enumerate().filter(|(number, _)| keep(*number)).map(|(_, line)| format!("{line}\n"));
-    files.insert(name.to_owned(), lines.collect::<String>().into_bytes());
-}
-
-/// Replaces a piece of text in a string of JSON.
-fn swap(value: &mut Value, from: &str, to: &str) {
-    let text = value.as_str().unwrap();
-    assert!(text.contains(from), "{from} in {text}");
-    *value = text.replacen(from, to, 1).into();
-}
+use crate::damage::Harm;
+use crate::scene::{Files, Scene, base64, drop_lines, edit, put_together, python, swap, take_apart};
+use crate::support::{Keys, facts};
 
 #[tokio::test]
 async fn an_untouched_bundle_holds_with_and_without_contents() {
@@ -328,7 +104,7 @@ async fn every_mutation_is_named() {
     });
     // A record is gone, the end, a whole session; one stands twice.
     scene.notices("missing", Some(one), Some(4), |files| drop_lines(files, &rows, |number| number != 3));
-    scene.notices("truncated", Some(one), Some(7), |files| drop_lines(files, &rows, |number| number < 7));
+    scene.notices("truncated", Some(one), Some(6), |files| drop_lines(files, &rows, |number| number < 7));
     scene.notices("session-missing", Some(one), None, |files| {
         files.remove(&rows);
         files.remove(&sealed);
@@ -341,9 +117,20 @@ async fn every_mutation_is_named() {
         let other = files[&scene.part(1, "ndjson")].clone();
         files.insert(rows.clone(), other);
     });
+    scene.notices("moved", Some(one), Some(3), |files| {
+        let text = String::from_utf8(files[&rows].clone()).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.swap(3, 4);
+        files.insert(rows.clone(), (lines.join("\n") + "\n").into_bytes());
+    });
+    // Contents that somebody sealed anew, to the same length.
+    scene.notices("contents", Some(one), Some(0), |files| {
+        let bytes = files.get_mut(&sealed).unwrap();
+        bytes[..12].fill(9);
+    });
     // Another component under the digest, and none at all.
-    scene.notices("plugin", None, None, |files| plugin(files).1.extend(b" of somebody else"));
-    scene.notices("plugin", None, None, |files| {
+    scene.notices("plugin", None, Some(1), |files| plugin(files).1.extend(b" of somebody else"));
+    scene.notices("plugin", None, Some(1), |files| {
         let name = plugin(files).0.clone();
         files.remove(&name);
     });
@@ -375,6 +162,16 @@ async fn every_mutation_is_named() {
 
 fn plugin(files: &mut Files) -> (&String, &mut Vec<u8>) {
     files.iter_mut().find(|(name, _)| name.ends_with(".wasm")).unwrap()
+}
+
+/// The log holds it just so; it is no approval of this gateway's.
+#[tokio::test]
+async fn an_approval_that_another_key_signed_is_named() {
+    let scene = Scene::approved_by(Some(&Keys::generate())).await;
+    let Some((code, said)) = scene.judge(&scene.export(&scene.both(), false), None) else { return };
+    let first = &said["damage"][0];
+    assert_eq!((code, &first["kind"]), (1, &"approval".into()), "{said:#}");
+    assert!(first["index"].is_u64() && first["detail"].as_str().unwrap().contains("another key"), "{said:#}");
 }
 
 /// What a thief of the log's name makes is not the log.
@@ -449,4 +246,82 @@ async fn a_session_without_an_end_says_so() {
     let note = said["notes"][0].as_str().unwrap();
     assert!(note.contains("was still open when it was exported"), "{note}");
     drop(log);
+}
+
+/// Whatever is done to a file of a bundle is noticed, and whatever is done to the tar file, nobody panics.
+#[tokio::test]
+async fn any_harm_to_a_bundle_is_noticed_and_nobody_panics() {
+    let scene = Scene::begin().await;
+    let files = scene.export(&scene.both(), true);
+    let (tar, path) = (put_together(&files), scene.dir.path().join("harmed.tar"));
+    let names: Vec<&String> = files.keys().collect();
+    let judge = |tar: &[u8]| {
+        std::fs::write(&path, tar).unwrap();
+        let key = scene.keys.signing.verifier_key("grille/test").unwrap();
+        verify_bundle(&path, &mut VerifyOptions { key: Some(key), ..VerifyOptions::default() })
+    };
+    assert!(judge(&tar).unwrap().damage.is_empty());
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let harm = (any::<prop::sample::Index>(), Harm::any());
+    let outcome = runner.run(&harm, |(name, harm)| {
+        let mut harmed = files.clone();
+        harm.apply(harmed.get_mut(*name.get(&names)).unwrap());
+        if harmed != files {
+            let told = judge(&put_together(&harmed));
+            prop_assert!(told.is_ok_and(|report| !report.damage.is_empty()), "{} {harm:?}", name.get(&names));
+        }
+        let mut harmed = tar.clone();
+        harm.apply(&mut harmed);
+        drop(judge(&harmed));
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+/// Both verifiers take the same policies, and refuse the same.
+#[tokio::test]
+async fn both_verifiers_read_policies_alike() {
+    let Some(python) = python() else { return };
+    let scene = Scene::begin().await;
+    let bundle = scene.dir.path().join("bundle.tar");
+    std::fs::write(&bundle, put_together(&scene.export(&scene.both(), false))).unwrap();
+    let log = scene.keys.signing.verifier_key("grille/test").unwrap();
+    let witness = |name: &str| {
+        let (dir, key) = (scene.dir.path(), SigningKey::generate().unwrap());
+        Witness::new(dir, name, key, Vec::new()).unwrap().verifier_key().to_string()
+    };
+    let (one, two) = (witness("w/1"), witness("w/2"));
+    for (text, is_policy) in [
+        ("quorum none\n".to_owned(), true),
+        (format!("# ours\n\nlog {log} https://x\n\twitness a  {one} http://w \nquorum none"), true),
+        (format!("witness a {one}\nwitness b {two}\ngroup g any a b\ngroup h 1 g\nquorum h\n"), true),
+        (String::new(), false),
+        ("quorum x\n".to_owned(), false),
+        ("quorum none\nquorum none\n".to_owned(), false),
+        ("quorum none\r\n".to_owned(), false),
+        (format!("log {one}\nquorum none\n"), false),
+        (format!("witness a {log}\nquorum none\n"), false),
+        (format!("witness a {one}\nwitness b {one}\nquorum a\n"), false),
+        (format!("log {log}\nlog {log}\nquorum none\n"), false),
+        (format!("witness a {one}\nwitness a {two}\nquorum a\n"), false),
+        (format!("witness none {one}\nquorum none\n"), false),
+        (format!("witness a {one}\ngroup g 2 a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g 0 a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g all a\ngroup h all a\nquorum g\n"), false),
+        (format!("witness a {one}\ngroup g all a a\nquorum g\n"), false),
+        (format!("group g all a\nwitness a {one}\nquorum g\n"), false),
+        ("monitor a\nquorum none\n".to_owned(), false),
+    ] {
+        assert_eq!(TrustPolicy::parse(&text).is_ok(), is_policy, "{text:?}");
+        let policy = scene.dir.path().join("policy");
+        std::fs::write(&policy, &text).unwrap();
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("verifier/verify.py");
+        let mut command = Command::new(&python);
+        command.arg(script).arg(&bundle).arg("--key").arg(log.to_string()).arg("--policy").arg(policy);
+        let output = command.output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        // A quorum that is not reached is another matter.
+        assert_eq!(output.status.code() == Some(2), !is_policy, "{text:?}: {told}");
+        assert!(!told.contains("Traceback"), "{told}");
+    }
 }

@@ -244,7 +244,7 @@ async fn a_rewritten_record_is_named() {
 }
 
 /// Makes the checksums of a frame right again.
-fn refit(frame: &mut [u8]) {
+pub(crate) fn refit(frame: &mut [u8]) {
     let crc = crc32c::crc32c(&frame[16..]);
     frame[8..12].copy_from_slice(&crc.to_le_bytes());
     let crc = crc32c::crc32c(&frame[..12]);
@@ -307,7 +307,7 @@ async fn a_replaced_checkpoint_is_named() {
     let damage = log.with_file(&checkpoint, |bytes| *bytes = fs::read(other.path().join("checkpoint")).unwrap());
     assert_eq!(damage.kind, DamageKind::ForeignKey);
     let key = other.keys.signing.verifier_key("grille/test").unwrap();
-    let options = &mut VerifyOptions { key: Some(key), progress: None };
+    let options = &mut VerifyOptions { key: Some(key), ..VerifyOptions::default() };
     let report = verify(log.path(), options).unwrap();
     assert!(matches!(report, VerifyReport::Damage(Damage { kind: DamageKind::ForeignKey, .. })), "{report:?}");
 
@@ -359,7 +359,7 @@ async fn a_copy_of_a_record_behind_the_end_is_never_signed() {
 
 /// What may happen to a file.
 #[derive(Debug, Clone)]
-enum Harm {
+pub(crate) enum Harm {
     Flip(prop::sample::Index, u8),
     Cut(prop::sample::Index, prop::sample::Index),
     Insert(prop::sample::Index, Vec<u8>),
@@ -367,7 +367,7 @@ enum Harm {
 }
 
 impl Harm {
-    fn any() -> impl Strategy<Value = Self> {
+    pub(crate) fn any() -> impl Strategy<Value = Self> {
         let index = any::<prop::sample::Index>;
         prop_oneof![
             (index(), 1u8..).prop_map(|(at, bits)| Self::Flip(at, bits)),
@@ -377,7 +377,7 @@ impl Harm {
         ]
     }
 
-    fn apply(&self, bytes: &mut Vec<u8>) {
+    pub(crate) fn apply(&self, bytes: &mut Vec<u8>) {
         let length = bytes.len();
         let range = |one: &prop::sample::Index, two: &prop::sample::Index| {
             let (one, two) = (one.index(length), two.index(length));
@@ -419,7 +419,7 @@ async fn any_harm_is_noticed_and_nobody_panics() {
             return Ok(());
         }
         fs::write(file, &bad).unwrap();
-        let report = verify(log.path(), &mut VerifyOptions { key: Some(key.clone()), progress: None });
+        let report = verify(log.path(), &mut VerifyOptions { key: Some(key.clone()), ..VerifyOptions::default() });
         let read: u64 = Reader::open(log.path(), Some(log.keys.seal.clone()))
             .unwrap()
             .records()
@@ -453,7 +453,7 @@ async fn any_harm_is_noticed_and_nobody_panics() {
     log.is_sound();
 }
 
-fn copy_dir(from: &Path, to: &Path) {
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
     for file in files_below(from) {
         let target = to.join(file.strip_prefix(from).unwrap());
         fs::create_dir_all(target.parent().unwrap()).unwrap();

@@ -8,6 +8,7 @@ use grille_ledger::{
     Checkpoint, VerifyOptions, VerifyReport, prove_consistency, prove_inclusion, published_leaf, verify,
 };
 
+use crate::go;
 use crate::support::{Keys, write_sessions};
 
 /// What the Python verifier says, or none where there is no Python.
@@ -23,7 +24,9 @@ fn python(dir: &Path) -> Option<Result<serde_json::Value, String>> {
     Some(if output.status.success() {
         Ok(serde_json::from_slice(&output.stdout).unwrap())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).into_owned())
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!said.contains("Traceback"), "{said}");
+        Err(said)
     })
 }
 
@@ -42,13 +45,48 @@ async fn a_script_that_shares_no_code_verifies_tiles_and_checkpoint() {
     for file in ["tile/0/000", "tile/entries/001", "tile/1/000.p/3"] {
         let path = dir.path().join(file);
         let good = std::fs::read(&path).unwrap();
-        let mut bad = good.clone();
-        bad[50] ^= 1;
-        std::fs::write(&path, bad).unwrap();
-        assert!(python(dir.path()).unwrap().is_err(), "{file}");
+        // A letter, and what is no JSON any more.
+        for (at, bits) in [(50, 1), (2, 0x7f), (good.len() - 1, 0x80)] {
+            let mut bad = good.clone();
+            bad[at] ^= bits;
+            std::fs::write(&path, bad).unwrap();
+            assert!(python(dir.path()).unwrap().is_err(), "{file} at {at}");
+        }
         std::fs::write(&path, good).unwrap();
     }
     assert!(python(dir.path()).unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_packages_that_go_trusts_verify_tiles_and_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = Keys::generate();
+    let ledger = keys.open(dir.path());
+    write_sessions(&ledger, 0..40, 10);
+    ledger.shutdown().await.unwrap();
+    let Some(said) = go::verify(dir.path()) else { return };
+    let said = said.unwrap();
+    assert_eq!((said["origin"].as_str(), said["size"].as_u64()), (Some("grille/test"), Some(40 * 22 + 2)));
+
+    let files = ["tile/0/000", "tile/0/003.p/114", "tile/entries/001", "tile/entries/003.p/114", "tile/1/000.p/3"];
+    for file in files.into_iter().chain(["checkpoint", "log.vkey"]) {
+        let path = dir.path().join(file);
+        let good = std::fs::read(&path).unwrap();
+        for at in [50, good.len() - 4] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            std::fs::write(&path, bad).unwrap();
+            assert!(go::verify(dir.path()).unwrap().is_err(), "{file} at {at}");
+        }
+        std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+        assert!(go::verify(dir.path()).unwrap().is_err(), "half of {file}");
+        std::fs::remove_file(&path).unwrap();
+        assert!(go::verify(dir.path()).unwrap().is_err(), "without {file}");
+        std::fs::write(&path, good).unwrap();
+    }
+    let foreign = keys.signing.verifier_key("grille/else").unwrap();
+    std::fs::write(dir.path().join("log.vkey"), format!("{foreign}\n")).unwrap();
+    assert!(go::verify(dir.path()).unwrap().is_err());
 }
 
 /// While the log is written, whoever looks finds it whole.
@@ -57,6 +95,8 @@ async fn a_log_in_use_verifies() {
     let dir = tempfile::tempdir().unwrap();
     let keys = Keys::generate();
     let ledger = keys.open(dir.path());
+    // Before anything grows: a compiler takes its time.
+    go::verifier();
     let stop = AtomicBool::new(false);
     let mut sizes = Vec::new();
     std::thread::scope(|scope| {
@@ -80,12 +120,12 @@ async fn a_log_in_use_verifies() {
                     panic!("{report:?}");
                 }
             }
-            if round % 5 == 4
-                && dir.path().join("checkpoint").exists()
-                && let Some(Err(error)) = python(dir.path())
-            {
-                stop.store(true, Ordering::Relaxed);
-                panic!("{error}");
+            if round % 5 == 4 && dir.path().join("checkpoint").exists() {
+                let others = [python(dir.path()), go::verify(dir.path())];
+                if let Some(error) = others.into_iter().flatten().find_map(Result::err) {
+                    stop.store(true, Ordering::Relaxed);
+                    panic!("{error}");
+                }
             }
             std::thread::sleep(std::time::Duration::from_millis(60));
         }

@@ -25,6 +25,13 @@ impl Keys {
     pub(crate) fn open(&self, path: &Path) -> Ledger {
         Ledger::open(self.config(path)).unwrap()
     }
+
+    /// Goes on with a log, and lets go of it.
+    pub(crate) async fn write_more(&self, path: &Path, sessions: std::ops::Range<u32>) {
+        let ledger = self.open(path);
+        write_sessions(&ledger, sessions, 3);
+        ledger.shutdown().await.unwrap();
+    }
 }
 
 pub(crate) fn facts(number: u32) -> SessionFacts {

@@ -1,5 +1,7 @@
 //! A witness's signature under the published checkpoint.
 
+use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,8 +15,7 @@ use crate::client::NoAnswer;
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The line by which the witness signed this note, and when, in Unix seconds.
-pub(super) async fn ask(dir: &Path, note: &str, url: &str, key: &Path) -> Result<(String, u64), NoAnswer> {
-    let key = VerifierKey::from_file(key).with_context(|| format!("read the key in {}", key.display()))?;
+pub(super) async fn ask(dir: &Path, note: &str, url: &str, key: &VerifierKey) -> Result<(String, u64), NoAnswer> {
     if !key.is_witness() {
         return Err(NoAnswer::Usage(format!(
             "`{}` is a log's key: a witness prints its own when it starts",
@@ -41,7 +42,7 @@ pub(super) async fn ask(dir: &Path, note: &str, url: &str, key: &Path) -> Result
         let text = answer.text().await.with_context(|| format!("ask {url}"))?;
         match status {
             StatusCode::OK => {
-                return cosignature(&text, note, &key)
+                return cosignature(&text, note, key)
                     .map_err(|error| NoAnswer::No(format!("the witness's answer: {error}")));
             }
             StatusCode::CONFLICT if is_size && old == 0 => {
@@ -60,6 +61,36 @@ pub(super) async fn ask(dir: &Path, note: &str, url: &str, key: &Path) -> Result
             status => return Err(anyhow!("{url} answered {status}").into()),
         }
     }
+}
+
+/// The note to add signatures to: what was kept of the same checkpoint, else this one alone. What witnesses saw of a
+/// larger tree is not given up for a smaller one.
+pub(super) fn go_on(kept: &Path, note: &str) -> Result<String, NoAnswer> {
+    let old = match fs::read_to_string(kept) {
+        Ok(old) => old,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(note.to_owned()),
+        Err(error) => return Err(anyhow!(error).context(format!("read {}", kept.display())).into()),
+    };
+    let told = |note: &str| Checkpoint::peek(note).with_context(|| format!("the checkpoint in {}", kept.display()));
+    let (was, is) = (told(&old)?, told(note)?);
+    if was.size > is.size {
+        let (name, was, is) = (kept.display(), was.size, is.size);
+        let why = format!("{name} covers {was} records and the log's checkpoint {is}: the log was cut or replaced");
+        return Err(NoAnswer::No(why));
+    }
+    if was.size == is.size && was != is {
+        return Err(NoAnswer::No(format!("FORKED: {} shows another log of as many records", kept.display())));
+    }
+    Ok(if was == is { old } else { note.to_owned() })
+}
+
+/// Writes what was signed in one piece.
+pub(super) fn keep(kept: &Path, note: &str) -> std::io::Result<()> {
+    let partial = kept.with_extension("part");
+    let mut file = fs::File::create(&partial)?;
+    file.write_all(note.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, kept)
 }
 
 fn is_size(answer: &reqwest::Response) -> bool {

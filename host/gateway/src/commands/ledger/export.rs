@@ -4,13 +4,13 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use grille_admin::EvidenceView as _;
+use grille_admin::{EvidenceView as _, Quarter};
 use grille_gateway::{Custody, owner, read_config};
 use grille_policy::SessionId;
 
 use crate::client::{Client, NoAnswer, Reach};
 use crate::commands::wanted::Wanted;
-use crate::commands::{Outcome, answer, say};
+use crate::commands::{Outcome, answer, say, waiting};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
@@ -19,6 +19,9 @@ pub(crate) struct Export {
     session: Vec<String>,
     #[command(flatten)]
     wanted: Wanted,
+    /// What this quarter shows for each paragraph of the HIPAA Security Rule, such as 2026-Q3, with samples and gaps
+    #[arg(long, value_name = "QUARTER", conflicts_with_all = ["session", "subject", "target", "from", "to", "relation"])]
+    hipaa: Option<Quarter>,
     /// The bundle, a new file that only you can read
     #[arg(long, value_name = "FILE.tar")]
     out: PathBuf,
@@ -34,8 +37,9 @@ pub(crate) struct Export {
 
 pub(super) fn run(args: &Export) -> anyhow::Result<Outcome> {
     answer(async {
-        if args.session.is_empty() && args.wanted.is_all() {
-            let hint = "what is to be exported? Say --session, --subject, --target, --from, --to or --relation";
+        if args.session.is_empty() && args.wanted.is_all() && args.hipaa.is_none() {
+            let hint =
+                "what is to be exported? Say --session, --subject, --target, --from, --to, --relation or --hipaa";
             return Err(NoAnswer::Usage(hint.to_owned()));
         }
         let mut file = Bundle::create(&args.out)?;
@@ -46,8 +50,9 @@ pub(super) fn run(args: &Export) -> anyhow::Result<Outcome> {
         }
         let bytes = file.finish()?;
         let name = args.out.display();
+        let page = if args.hipaa.is_some() { "hipaa.html" } else { "report.html" };
         say(&format!(
-            "{name}: {bytes} bytes of evidence; open report.html in it, and let others check it:\n\
+            "{name}: {bytes} bytes of evidence; open {page} in it, and let others check it:\n\
              tar -xf {name} verify.py && python3 verify.py {name} --key LOG.vkey\n"
         ));
         Ok(())
@@ -59,14 +64,22 @@ async fn online(args: &Export, file: &mut Bundle) -> Result<(), NoAnswer> {
     if !args.session.is_empty() {
         query.push(("session", args.session.join(",")));
     }
+    if let Some(quarter) = args.hipaa {
+        query.push(("hipaa", quarter.to_string()));
+    }
     if args.with_contents {
         query.push(("contents", "true".to_owned()));
     }
-    let client = Client::new(&args.reach)?;
+    let client = Client::patient(&args.reach)?;
+    let waiting = waiting("the gateway reads its log");
     let mut answer = client.download(&["v1", "ledger", "export"], &query).await?;
+    let mut bytes = 0;
     while let Some(piece) = answer.chunk().await.context("receive the bundle")? {
         file.out.write_all(&piece).with_context(|| format!("write {}", file.partial.display()))?;
+        bytes += piece.len();
+        waiting.set_message(format!("{} MiB of evidence", bytes >> 20));
     }
+    waiting.finish_and_clear();
     Ok(())
 }
 
@@ -80,18 +93,19 @@ async fn offline(args: &Export, file: &mut Bundle) -> Result<(), NoAnswer> {
     let config = read_config(args.reach.config_path())?;
     let custody = Custody::open(&config)?;
     let evidence = custody.evidence();
-    let said = evidence.describe(&search) + if args.with_contents { " with contents" } else { "" };
+    let asked = args.hipaa.map_or_else(|| evidence.describe(&search), |quarter| format!("hipaa={quarter}"));
+    let said = asked + if args.with_contents { " with contents" } else { "" };
     custody.record_look("ledger.export", &said)?;
     let unreadable = |error: grille_admin::Unreadable| anyhow!("{error}");
-    let selection = evidence.select(&search).await.map_err(unreadable)?;
-    let found = selection.sessions();
+    let selection = evidence.select(&search, args.hipaa).await.map_err(unreadable)?;
+    let is_empty = selection.is_empty();
     let by = owner();
     let by = format!("{} on the machine of the gateway", by.name);
-    if found > 0 {
+    if !is_empty {
         evidence.write(selection, args.with_contents, &by, &mut file.out).map_err(unreadable)?;
     }
     custody.close().await?;
-    if found == 0 { Err(NoAnswer::No("no session matches".to_owned())) } else { Ok(()) }
+    if is_empty { Err(NoAnswer::No("no session matches".to_owned())) } else { Ok(()) }
 }
 
 /// A file that is there whole or not at all.

@@ -106,7 +106,9 @@ fn origin(path: &Path) -> Option<String> {
 pub(super) enum Trust {
     Given,
     Configured,
+    Policy,
     Beside,
+    Within,
 }
 
 impl Trust {
@@ -114,6 +116,10 @@ impl Trust {
         match self {
             Self::Given => "the one given with --key",
             Self::Configured => "the configuration's signing key",
+            Self::Policy => "the log's in the policy that was given with --policy",
+            Self::Within => {
+                "CAUTION: the one inside the bundle, which whoever made the bundle chose; give yours with --key"
+            }
             Self::Beside => {
                 "log.vkey beside the log: whoever replaced the whole log could replace it too; give yours with --key"
             }

@@ -4,7 +4,7 @@ use super::{TEXT_CHARACTERS, who};
 use crate::client::{Client, NoAnswer, Reach};
 use crate::commands::table::{line, time};
 use crate::commands::wanted::Wanted;
-use crate::commands::{Format, print_json, say};
+use crate::commands::{Format, print_json, say, waiting};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Search {
@@ -43,7 +43,9 @@ pub(super) async fn search(args: &Search) -> Result<(), NoAnswer> {
         ("limit", Some(args.limit.to_string())),
     ];
     query.extend(more.into_iter().filter_map(|(name, value)| Some((name, value?))));
-    let found: FoundSessions = Client::new(&args.reach)?.read(&["v1", "sessions", "search"], &query).await?;
+    let waiting = waiting("the gateway reads its log");
+    let found: FoundSessions = Client::patient(&args.reach)?.read(&["v1", "sessions", "search"], &query).await?;
+    waiting.finish_and_clear();
     if args.format == Format::Json {
         return print_json(&found);
     }
