@@ -301,6 +301,8 @@ pub(crate) struct Sink {
     pub(crate) target: Vec<ColumnName>,
     /// What flows in.
     pub(crate) value: OutputColumn,
+    /// `schema.name` of the trigger function that puts it there.
+    pub(crate) by: Option<Arc<str>>,
 }
 
 /// Something that could not be followed.

@@ -298,7 +298,15 @@ impl Guard<'_> {
         }
         let origin = sink.value.origins.iter().find(|origin| self.set.treatment(origin).is_some());
         let origin = origin.map_or_else(|| "a protected column".to_owned(), ToString::to_string);
-        let message = format!("protected column {origin} must not flow into {}; leave it out", sink.place);
+        let message = match &sink.by {
+            Some(name) if self.protection.functions.contains(name) => return Ok(()),
+            Some(name) => format!(
+                "the trigger function {name}() puts protected column {origin} into {}; ask for \"{name}\" to be listed in the \
+                 policy's `functions`, or do without it",
+                sink.place
+            ),
+            None => format!("protected column {origin} must not flow into {}; leave it out", sink.place),
+        };
         Err(Refusal::new("laundering", message))
     }
 

@@ -191,6 +191,7 @@ impl<'a> Walker<'a> {
         if golden::is_harmless_trigger(function) {
             return Ok(());
         }
+        let name: Arc<str> = full_name(function).into();
         let is_plain = &*function.language == "plpgsql" && !trigger.sees_tables;
         let body = function.definition.as_deref().filter(|_| is_plain);
         if let (Some(path), Some(body)) = (self.path_of(function), body)
@@ -199,8 +200,11 @@ impl<'a> Walker<'a> {
             self.budget.spend(body.len())?;
             let mut inner = self.inner(path, path);
             let is_followed = steps.iter().try_fold(true, |all, step| Ok(all && inner.step(id, step)?))?;
-            let found = std::mem::take(&mut inner.found);
+            let mut found = std::mem::take(&mut inner.found);
             if is_followed {
+                for sink in &mut found.sinks {
+                    sink.by.get_or_insert_with(|| Arc::clone(&name));
+                }
                 // What the body's names mean is for each session to say.
                 let is_late =
                     function.path.is_none() && (found.calls_own() || found.reached.iter().any(|&at| at != id));
@@ -209,7 +213,6 @@ impl<'a> Walker<'a> {
                 return Ok(());
             }
         }
-        let name: Arc<str> = full_name(function).into();
         self.construct(format!("the trigger function {name}() of {relation}"), Some(name), Reach::Anything);
         Ok(())
     }

@@ -166,6 +166,8 @@ struct FlowSink {
     place: Arc<str>,
     target: Flow,
     value: Flow,
+    /// The trigger function that puts it there, which people may vouch for.
+    by: Option<Arc<str>>,
 }
 
 impl<'a> Walker<'a> {
@@ -270,7 +272,7 @@ impl<'a> Walker<'a> {
         if value.origins.as_slice().is_empty() && value.constructs.is_empty() {
             return;
         }
-        self.found.sinks.push(FlowSink { place: place.into(), target: target.clone(), value: value.clone() });
+        self.found.sinks.push(FlowSink { place: place.into(), target: target.clone(), value: value.clone(), by: None });
     }
 
     fn named(&mut self, relation: RelationName, access: Access) {
@@ -379,6 +381,7 @@ impl Found {
             place: Arc::clone(&sink.place),
             target: names(sink.target.origins.as_slice()),
             value: self.column(catalog, Arc::clone(&sink.place), &sink.value),
+            by: sink.by.clone(),
         });
         let mut assigned = self.assigned.clone();
         assigned.sort_unstable();

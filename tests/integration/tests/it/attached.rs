@@ -48,12 +48,16 @@ fn an_application_runs_as_it_is_written() {
 #[test]
 fn a_trigger_function_that_somebody_vouches_for_runs() {
     let world = made(LEAKING);
-    let insert = "INSERT INTO d VALUES (1, 'x')";
-    let refused = world.session(MAKER).query(insert).unwrap();
-    let said = refused.iter().find_map(|reply| reply.text()).unwrap_or_default();
-    assert!(said.contains("\"public.hides\" to be listed in the policy's `functions`"), "{said}");
-    world.reconfigure("columns = [", "functions = [\"public.hides\"], columns = [").unwrap();
-    assert_eq!(tags(&world.session(MAKER).query(insert).unwrap()), "CZ");
+    let (opaque, followed) = ("INSERT INTO d VALUES (1, 'x')", "INSERT INTO c VALUES (1, 'x')");
+    for (sql, name) in [(opaque, "public.hides"), (followed, "public.fills")] {
+        let refused = world.session(MAKER).query(sql).unwrap();
+        let said = refused.iter().find_map(|reply| reply.text()).unwrap_or_default();
+        assert!(said.contains(&format!("\"{name}\" to be listed in the policy's `functions`")), "{said}");
+    }
+    world.reconfigure("columns = [", "functions = [\"public.hides\", \"public.fills\"], columns = [").unwrap();
+    for sql in [opaque, followed] {
+        assert_eq!(tags(&world.session(MAKER).query(sql).unwrap()), "CZ");
+    }
 }
 
 /// A world with more in it, made by the owner of its tables.
