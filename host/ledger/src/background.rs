@@ -296,10 +296,14 @@ fn write_full(shared: &Shared, dir: &Path, entries: &mut Vec<u8>, tile: &FullTil
     let sort = Sort::Hashes(tile.level);
     write(shared, &tile_path(dir, sort, tile.number, TILE_WIDTH), &hashes_to_bytes(&tile.hashes), Durability::Derived)?;
     let before = tile.number.checked_sub(1);
-    before.map(|number| drop_partial(dir, sort, number));
+    if let Some(number) = before {
+        drop_partial(dir, sort, number);
+    }
     if tile.level == 0 {
         write(shared, &tile_path(dir, Sort::Entries, tile.number, TILE_WIDTH), entries, Durability::Derived)?;
-        before.map(|number| drop_partial(dir, Sort::Entries, number));
+        if let Some(number) = before {
+            drop_partial(dir, Sort::Entries, number);
+        }
         entries.clear();
     }
     Ok(())

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grille_archive::Archive;
 use grille_ledger::{Ledger, LedgerConfig, OpenError, SessionOpen, Shipped, Shipping, Unwritable};
+use tokio::time::Instant;
 
 use crate::load::is_sound;
 use crate::support::{Keys, facts, outcome, write_sessions};

@@ -41,7 +41,7 @@ fn child() {
                 let text = format!("select {pair} from patients");
                 for record in [decision(facts.id, pair, &text, &allowed), outcome(facts.id, pair)] {
                     let position = log.append(&record).unwrap();
-                    let is_durable = is_strict || position.index % 29 == 0;
+                    let is_durable = is_strict || position.index.is_multiple_of(29);
                     if is_durable && runtime.block_on(ledger.durable(position)).is_err() {
                         return;
                     }

@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use grille_ledger::{
     Checkpoint, Contents, Held, Ledger, LedgerConfig, Reader, Record, SessionOpen, ShredError, prove_inclusion,
 };
 use grille_policy::{SessionId, Subject};
+use tokio::time::Instant;
 
 use crate::load::is_sound;
 use crate::support::{Keys, facts, write_sessions};

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use grille_archive::{Access, Archive, ArchiveError, Lock, LockMode};
 use grille_test_support::{OWNER, Raw, World, free_address, python};
+use tokio::time::Instant;
 
 use crate::approvals::admin;
 
