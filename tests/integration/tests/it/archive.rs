@@ -11,7 +11,7 @@ use grille_archive::{Access, Archive, ArchiveError, Lock, LockMode};
 use grille_test_support::{OWNER, Raw, World, free_address, python};
 use tokio::time::Instant;
 
-use crate::approvals::admin;
+use crate::approvals::{admin, post};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const YEAR: Duration = Duration::from_secs(366 * 86_400);
@@ -140,7 +140,10 @@ fn gateway(store: &Store, more: &str) -> World {
         keys.join("id"),
         keys.join("secret")
     );
-    world.edit(|text| text.replace("[ledger]\n", &archive).replace("[admin]\n", "[admin]\noperators = [\"dbas\"]\n"));
+    world.edit(|text| {
+        text.replace("[ledger]\n", &archive)
+            .replace("[admin]\n", "[admin]\noperators = [\"dbas\"]\nauditors = [\"dbas\"]\n")
+    });
     world.restart(&[]);
     world
 }
@@ -198,4 +201,15 @@ fn a_store_that_is_away_stops_nothing_until_the_cap() {
         sleep(Duration::from_millis(200));
     }
     assert!(world.said().contains("the ledger goes on"), "{}", world.said());
+
+    // What is there already is put under a legal hold, too.
+    let wish = r#"{"subject":"dba","is_held":true,"reason":"case 4711"}"#;
+    let held = post(&world, "/v1/ledger/holds", wish);
+    assert!(held.starts_with("HTTP/1.1 200"), "{held}");
+    let first = "k = [o['Key'] for o in s3.list_objects_v2(Bucket='evidence')['Contents'] if '/wal/' in o['Key']][0]\n\
+                 print(s3.head_object(Bucket='evidence', Key=k).get('ObjectLockLegalHoldStatus'))";
+    while store.python(first) != "ON" {
+        assert!(Instant::now() < deadline, "{}", world.said());
+        sleep(Duration::from_millis(500));
+    }
 }
