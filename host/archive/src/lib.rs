@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt as _;
 use object_store::aws::{AmazonS3Builder, AwsCredential, Checksum};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -138,6 +139,18 @@ impl Archive {
             Err(source) => return Err(failed(name, source)),
         };
         found.bytes().await.map(Some).map_err(|source| failed(name, source))
+    }
+
+    /// The names of all objects below a name.
+    pub async fn list(&self, below: &str) -> Result<Vec<String>, ArchiveError> {
+        let start = self.path("").as_ref().len();
+        let found = self.store.list(Some(&self.path(below))).map_ok(move |object| {
+            let name = object.location.as_ref();
+            name.get(start..).unwrap_or(name).trim_start_matches('/').to_owned()
+        });
+        let mut names: Vec<String> = found.try_collect().await.map_err(|source| failed(below, source))?;
+        names.sort();
+        Ok(names)
     }
 
     /// Puts an object that is there under a legal hold, or takes it away. A folder knows none, nor does a bucket

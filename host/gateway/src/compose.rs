@@ -185,7 +185,15 @@ pub(crate) fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
 }
 
 fn shipping(archive: &grille_config::Archive) -> anyhow::Result<Shipping> {
-    let opened = match &archive.place {
+    Ok(Shipping { archive: open_archive(archive)?, queue_bytes: archive.queue, goes_on: archive.goes_on })
+}
+
+/// The configured archive, ready to be asked. Its secrets are read now.
+///
+/// # Errors
+/// When a secret cannot be read, or the archive cannot be used as it is configured.
+pub fn open_archive(archive: &grille_config::Archive) -> anyhow::Result<Archive> {
+    Ok(match &archive.place {
         ArchivePlace::Folder(path) => Archive::folder(path)?,
         ArchivePlace::Bucket(bucket) => {
             let secret = |key: &str, secret| {
@@ -203,8 +211,7 @@ fn shipping(archive: &grille_config::Archive) -> anyhow::Result<Shipping> {
             });
             Archive::bucket(&bucket.name, &bucket.prefix, &access, lock)?
         }
-    };
-    Ok(Shipping { archive: opened, queue_bytes: archive.queue, goes_on: archive.goes_on })
+    })
 }
 
 fn desk(config: &Config, keys: &Keys, ledger: &Ledger) -> anyhow::Result<Desk> {

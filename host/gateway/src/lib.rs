@@ -24,7 +24,7 @@ pub mod views;
 mod weakening;
 
 pub use check::{Found, check, check_online};
-pub use compose::{Gateway, Options, read_config};
+pub use compose::{Gateway, Options, open_archive, read_config};
 pub use custody::{Custody, owner};
 pub use logging::{LogFormat, start as start_logging};
 pub use run::{Running, Signals};

@@ -63,6 +63,6 @@ pub use ship::{ClaimError, Shipped, Shipping};
 pub use shred::{Held, LegalHold, ShredError, Tombstone};
 pub use verify::{
     BundleReport, BundleSound, Coverage, Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport,
-    verify, verify_bundle,
+    is_archived, verify, verify_archived, verify_bundle,
 };
 pub use witness::{WITNESS_REQUEST_BYTES_MAX, Witness, WitnessAnswer, cosignature, witness_request};

@@ -2,6 +2,7 @@
 //! beside it and with what was signed. It needs no key but the public one and memory for one record and a few tiles.
 
 mod anchor;
+mod archived;
 mod bundle;
 mod chain;
 mod damage;
@@ -16,9 +17,10 @@ use grille_policy::Digest;
 use crate::frame::{Bad, BadFrame, Frame, FrameReader, Next, segment_path};
 use crate::leaf::Leaf;
 use crate::merkle::{Frontier, leaf_hash};
-use crate::note::show_root;
+use crate::note::{Checkpoint, show_root};
 use crate::sha256::{Sha256, sha256};
 use anchor::Anchors;
+pub use archived::{is_archived, verify_archived};
 pub use bundle::verify_bundle;
 use chain::{Chains, Fault};
 pub use damage::{
@@ -60,13 +62,16 @@ struct Walk {
     first_time: Option<u64>,
     last_time: u64,
     checkpoint_time: Option<u64>,
+    /// The largest of the checkpoints that the log was found to hold.
+    reached: Option<Checkpoint>,
 }
 
 impl Walk {
     fn new(dir: &Path, anchors: Anchors) -> Result<Self, VerifyError> {
         let reader = FrameReader::open(dir).and_then(FrameReader::until_now).map_err(io(&segment_path(dir, 0)))?;
         let signed = anchors.newest.as_ref().map_or(0, |newest| newest.size);
-        let origin = anchors.newest.as_ref().map(|newest| newest.origin.clone());
+        let any = anchors.newest.iter().chain(anchors.passed.iter().map(|(_, passed)| passed)).next();
+        let origin = any.map(|any| any.origin.clone());
         Ok(Self {
             dir: dir.to_owned(),
             anchors,
@@ -78,6 +83,7 @@ impl Walk {
             first_time: None,
             last_time: 0,
             checkpoint_time: None,
+            reached: None,
         })
     }
 
@@ -139,9 +145,12 @@ impl Walk {
                 let detail = format!("the log was another one when its first {size} records were signed here");
                 return Ok(Some(Damage::whole(DamageKind::Fork, path, detail)));
             }
+            self.checkpoint_time = Some(self.last_time);
+            self.reached = Some(seen.clone());
         }
         let Some(newest) = self.anchors.newest.as_ref().filter(|newest| newest.size == size) else { return Ok(None) };
         self.checkpoint_time = Some(self.last_time);
+        self.reached = Some(newest.clone());
         if newest.root != self.frontier.root() {
             let (is, was) = (show_root(&self.frontier.root()), show_root(&newest.root));
             let detail = format!("the {size} records below it have the root {is}, and {was} was signed");
@@ -172,7 +181,7 @@ impl Walk {
             }
         }
         let age = self.last_time.saturating_sub(self.first_time.unwrap_or(self.last_time));
-        if self.anchors.newest.is_none() && age > UNSIGNED_AGE_MAX {
+        if self.reached.is_none() && age > UNSIGNED_AGE_MAX {
             let detail = "the log has been written for more than a minute, and no checkpoint is there".to_owned();
             return Ok(Some(Damage::whole(DamageKind::CheckpointMissing, &self.dir.join("checkpoint"), detail)));
         }
@@ -270,13 +279,17 @@ impl Walk {
     }
 
     fn sound(&self, torn: u64) -> Sound {
+        let (records, reached) = (self.frontier.size(), self.reached.as_ref());
+        let signed = reached.map_or(0, |reached| reached.size);
+        let told = self.anchors.passed.iter().map(|(_, told)| told.size).max().unwrap_or(0);
         Sound {
-            origin: self.anchors.newest.as_ref().map(|newest| newest.origin.clone()),
-            records: self.frontier.size(),
-            signed: self.signed,
-            root: self.anchors.newest.as_ref().map(|newest| newest.root),
+            origin: reached.map(|reached| reached.origin.clone()),
+            records,
+            signed,
+            root: reached.map(|reached| reached.root),
             checkpoint_time: self.checkpoint_time,
-            unsigned: self.frontier.size() - self.signed,
+            unsigned: records - signed,
+            ahead: told.saturating_sub(records),
             torn_bytes: torn,
             sessions: self.chains.sessions(),
             sessions_open: self.chains.open(),

@@ -1,3 +1,4 @@
+mod archived;
 mod checkpoint;
 mod cosign;
 mod export;

@@ -20,9 +20,9 @@ pub(super) struct Anchors {
 }
 
 /// A note in a file.
-struct Note {
-    path: PathBuf,
-    text: String,
+pub(super) struct Note {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
 }
 
 /// Either what was signed, or what is wrong with it.
@@ -108,7 +108,7 @@ pub(super) fn coverage<'a>(policy: &TrustPolicy, notes: impl Iterator<Item = &'a
 }
 
 /// The key to check with, and whether somebody outside vouches for it.
-fn key(
+pub(super) fn key(
     dir: &Path,
     options: &VerifyOptions<'_>,
     note: Option<&str>,

@@ -63,6 +63,8 @@ pub struct Sound {
     pub sessions: u64,
     /// Sessions that have no end yet.
     pub sessions_open: u64,
+    /// Records that were signed and are not here, of an archive: what its node still had to itself.
+    pub ahead: u64,
     /// Sessions that ended with their node and have no end of their own.
     pub sessions_aborted: u64,
     /// How often a session's contents were destroyed, with a record of it.

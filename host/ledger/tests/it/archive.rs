@@ -4,8 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use grille_archive::Archive;
-use grille_ledger::{Ledger, LedgerConfig, OpenError, SessionOpen, Shipped, Shipping, Unwritable};
+use grille_ledger::{
+    DamageKind, Ledger, LedgerConfig, OpenError, SessionOpen, Shipped, Shipping, SigningKey, Unwritable, VerifierKey,
+    VerifyError, VerifyOptions, VerifyReport, is_archived, verify_archived,
+};
 use tokio::time::Instant;
 
 use crate::load::is_sound;
@@ -146,4 +151,83 @@ async fn one_name_in_an_archive_has_one_ledger() {
     let stopped = tokio::time::timeout(PATIENCE, copy.stopped()).await.unwrap();
     assert!(stopped.to_string().contains("two nodes have one name"), "{stopped}");
     ledger.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_archive_holds_verifies_by_itself_and_harm_to_it_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, archive, keys) = (dir.path().join("ledger"), dir.path().join("archive"), Keys::generate());
+    for part in 0..3 {
+        let ledger = Ledger::open(config(&keys, &path, &archive, true)).unwrap();
+        write_sessions(&ledger, part * 20..part * 20 + 20, 10);
+        ledger.checkpoint().await.unwrap();
+        wait(&ledger, "all is shipped", |archive| archive.segments_waiting == 0 && archive.anchored > 0);
+        ledger.shutdown().await.unwrap();
+    }
+    let (whole, key) = (archive.join("grille/test"), keys.signing.verifier_key("grille/test").unwrap());
+    let judge = |path: &Path, key: &VerifierKey| {
+        assert!(is_archived(path) && !is_archived(&dir.path().join("ledger")));
+        let mut options = VerifyOptions { key: Some(key.clone()), ..VerifyOptions::default() };
+        verify_archived(path, &mut options).unwrap()
+    };
+    let VerifyReport::Ok(sound) = judge(&whole, &key) else { panic!("{:?}", judge(&whole, &key)) };
+    assert_eq!(sound.origin.as_deref(), Some("grille/test"));
+    assert!(sound.is_key_trusted && sound.root.is_some(), "{sound:?}");
+    assert!(sound.signed > 0 && sound.signed <= sound.records && sound.records > 1_000, "{sound:?}");
+    assert!(sound.ahead > 0, "the segment that is written to is the node's own: {sound:?}");
+    let without = verify_archived(&whole, &mut VerifyOptions::default());
+    assert!(matches!(without, Err(VerifyError::NoKey { .. })), "an archive vouches for no key: {without:?}");
+
+    let other = SigningKey::generate().unwrap();
+    let notes = segments(&whole.join("checkpoint"));
+    let (wal, note) = (segments(&whole.join("wal")), notes.last().unwrap().file_name().unwrap().to_owned());
+    let middle = wal[wal.len() / 2].file_name().unwrap().to_owned();
+    type Harm<'a> = &'a dyn Fn(&Path);
+    let flip = |file: &Path| {
+        let mut bytes = fs::read(file).unwrap();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        fs::write(file, bytes).unwrap();
+    };
+    let harms: [(&str, Harm<'_>, &[DamageKind]); 4] = [
+        (
+            "a byte of a segment",
+            &|path| flip(&path.join("wal").join(&middle)),
+            &[DamageKind::Contents, DamageKind::Frame],
+        ),
+        ("a segment", &|path| fs::remove_file(path.join("wal").join(&middle)).unwrap(), &[DamageKind::SegmentMissing]),
+        ("a note", &|path| flip(&path.join("checkpoint").join(&note)), &[DamageKind::Checkpoint]),
+        (
+            "a note over another log",
+            &|path| {
+                let note = over_another_log(&fs::read_to_string(&notes[0]).unwrap(), &keys.signing);
+                fs::write(path.join("checkpoint/0"), note).unwrap();
+            },
+            &[DamageKind::Fork],
+        ),
+    ];
+    for (number, (what, harm, kinds)) in harms.into_iter().enumerate() {
+        let copy = dir.path().join(number.to_string());
+        assert!(std::process::Command::new("cp").arg("-r").args([&whole, &copy]).status().unwrap().success());
+        harm(&copy);
+        let report = judge(&copy, &key);
+        assert!(matches!(&report, VerifyReport::Damage(damage) if kinds.contains(&damage.kind)), "{what}: {report:?}");
+    }
+    let VerifyReport::Damage(damage) = judge(&whole, &other.verifier_key("grille/test").unwrap()) else {
+        panic!("another key signed nothing here")
+    };
+    assert_eq!(damage.kind, DamageKind::ForeignKey);
+}
+
+/// The same note with another root, signed by the same key.
+fn over_another_log(note: &str, key: &SigningKey) -> String {
+    let (body, signature) = note.split_once("\n\n").unwrap();
+    let (name, signature) = signature.trim_end().rsplit_once(' ').unwrap();
+    let id = STANDARD.decode(signature).unwrap()[..4].to_vec();
+    let (head, root) = body.rsplit_once('\n').unwrap();
+    let mut root = STANDARD.decode(root).unwrap();
+    root[0] ^= 1;
+    let body = format!("{head}\n{}\n", STANDARD.encode(root));
+    let signature = [id, key.sign(body.as_bytes()).to_vec()].concat();
+    format!("{body}\n{name} {}\n", STANDARD.encode(signature))
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use grille_ledger::{Denied, ExportOptions, Period, Reader, Record};
+use grille_ledger::{Denied, ExportOptions, Held, Period, Reader, Record, Warning};
 use serde_json::Value;
 
 use crate::scene::{Files, Scene, take_apart};
+use crate::support::facts;
 
 const DAY: u64 = 86_400_000_000;
 
@@ -100,6 +101,33 @@ async fn a_period_is_told_by_citation_with_counts_samples_and_gaps() {
     let Some((code, said)) = scene.judge(&files, None) else { return };
     assert_eq!(code, 0, "{said:#}");
     assert!(said["sessions"].as_u64().unwrap() < 12, "samples, not everything: {said:#}");
+}
+
+#[tokio::test]
+async fn what_was_destroyed_on_purpose_or_kept_from_it_is_told_with_person_and_reason() {
+    let scene = Scene::begin().await;
+    let ledger = scene.keys.open(&scene.ledger());
+    let (by, session) = (facts(1).subject, facts(3).id);
+    ledger.hold(Held::Subject("user-7".to_owned()), &by, "case 4711").unwrap();
+    ledger.shred(session, &by, "retention is over").await.unwrap();
+    let message = "targets.work.login: the login is a superuser".into();
+    ledger.admin(&Record::Warning(Warning { message })).unwrap();
+    ledger.shutdown().await.unwrap();
+
+    let files = export(&scene, 0, u64::MAX / 2, 1_795_000_000_000_000);
+    let evidence: Value = serde_json::from_slice(&files["hipaa.json"]).unwrap();
+    let encryption = cited(&evidence, "164.312(a)(2)(iv)");
+    assert_eq!(count(encryption, "destroyed on purpose"), 1, "{encryption:#}");
+    assert!(count(encryption, "key was destroyed") > 1, "{encryption:#}");
+    assert_eq!(count(cited(&evidence, "164.316(b)(1), (2)(i)"), "legal holds"), 1);
+    let access = cited(&evidence, "164.312(a)(1)");
+    assert!(access["gaps"].to_string().contains("to be explained: 1 warnings of logins"), "{access:#}");
+    let page = String::from_utf8(files["hipaa.html"].clone()).unwrap();
+    for told in ["retention is over", "case 4711", "the login is a superuser"] {
+        assert!(page.contains(told), "{told}");
+    }
+    let Some((code, said)) = scene.judge(&files, None) else { return };
+    assert_eq!(code, 0, "what is gone was proven to have been there: {said:#}");
 }
 
 #[tokio::test]

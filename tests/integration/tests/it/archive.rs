@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use grille_archive::{Access, Archive, ArchiveError, Lock, LockMode};
-use grille_test_support::{OWNER, Raw, World, free_address, python};
+use grille_test_support::{OWNER, Raw, World, free_address, program, python};
 use tokio::time::Instant;
 
 use crate::approvals::{admin, post};
@@ -212,4 +212,13 @@ fn a_store_that_is_away_stops_nothing_until_the_cap() {
         assert!(Instant::now() < deadline, "{}", world.said());
         sleep(Duration::from_millis(500));
     }
+
+    // What is there verifies by itself.
+    let mut verify = Command::new(program().unwrap());
+    verify.args(["ledger", "verify", "--archive", "--format", "json", "-c"]).arg(world.config());
+    let output = verify.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let (is_ok, is_ours) = (said.contains("\"ok\": true"), said.contains("\"key\": \"configured\""));
+    assert!(is_ok && is_ours && !said.contains("\"records\": 0"), "{said}");
 }

@@ -16,6 +16,8 @@ pub(super) struct Log {
     /// The key to trust; none for the one beside the log.
     pub(super) key: Option<VerifierKey>,
     pub(super) trust: Trust,
+    /// Where it was read.
+    pub(super) config: Option<Config>,
 }
 
 impl Log {
@@ -31,7 +33,7 @@ impl Log {
             return Ok(None);
         };
         let (key, trust) = trusted(&path, key, configured.as_ref())?;
-        Ok(Some(Self { path, key, trust }))
+        Ok(Some(Self { path, key, trust, config: configured }))
     }
 
     /// The key to check with, from beside the log if need be.

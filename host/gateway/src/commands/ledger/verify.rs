@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use grille_ledger::{
     BundleReport, BundleSound, Coverage, Damage, Progress, Sound, TrustPolicy, VerifierKey, VerifyOptions,
-    VerifyReport, verify, verify_bundle,
+    VerifyReport, is_archived, verify, verify_archived, verify_bundle,
 };
 use serde::Serialize;
 
+use super::archived::Archived;
 use super::log::{Log, Trust};
 use super::{answer_in, base64, time};
 use crate::commands::table::{facts, harmless};
@@ -17,8 +18,11 @@ use crate::commands::{ConfigArg, Format, Outcome};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Verify {
-    /// A ledger's directory or an evidence bundle; by default the ledger of the configuration
+    /// A ledger's directory, its copy in an archive, or an evidence bundle; by default the ledger of the configuration
     path: Option<PathBuf>,
+    /// What the configured archive holds of the configured ledger
+    #[arg(long, conflicts_with = "path")]
+    archive: bool,
     /// The verifier key to trust, a file; by default the policy's, else the configuration's signing key
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -46,9 +50,10 @@ pub(super) fn run(args: &Verify) -> anyhow::Result<Outcome> {
     };
     let known = args.checkpoint.clone();
     let mut options = VerifyOptions { key: None, policy: policy.as_ref(), known, progress: Some(&mut tell) };
-    let outcome = match args.path.as_deref().filter(|path| is_bundle(path)) {
-        Some(bundle) => judge_bundle(args, bundle, &mut options),
-        None => judge_log(args, &mut options),
+    let outcome = match args.path.as_deref() {
+        _ if args.archive => judge_archive(args, &mut options, bar.as_ref()),
+        Some(bundle) if is_bundle(bundle) => judge_bundle(args, bundle, &mut options),
+        _ => judge_log(args, &mut options),
     };
     if let Some(bar) = &bar {
         bar.finish_and_clear();
@@ -62,21 +67,56 @@ fn is_bundle(path: &Path) -> bool {
 }
 
 fn judge_log(args: &Verify, options: &mut VerifyOptions<'_>) -> anyhow::Result<Outcome> {
-    let Some(Log { path, key, trust }) = Log::find(args.path.as_deref(), args.key.as_deref(), &args.config.config)?
+    let Some(Log { path, key, trust, .. }) = Log::find(args.path.as_deref(), args.key.as_deref(), &args.config.config)?
     else {
         return Ok(Outcome::Usage);
     };
     // The auditor's policy names the log's key, unless another one was given.
     let is_named = trust != Trust::Given && options.policy.is_some_and(TrustPolicy::has_logs);
     options.key = key.filter(|_| !is_named);
-    match verify(&path, options).with_context(|| format!("verify {}", path.display()))? {
+    judge(args, &path, (trust, is_named), options)
+}
+
+/// The archive's copy is checked with the key that the log itself would be.
+fn judge_archive(
+    args: &Verify,
+    options: &mut VerifyOptions<'_>,
+    bar: Option<&indicatif::ProgressBar>,
+) -> anyhow::Result<Outcome> {
+    let Some(log) = Log::find(None, args.key.as_deref(), &args.config.config)? else { return Ok(Outcome::Usage) };
+    let config = log.config.as_ref().context("an archive is named by a configuration: give it with -c")?;
+    let is_named = log.trust != Trust::Given && options.policy.is_some_and(TrustPolicy::has_logs);
+    let key = log.any_key()?;
+    let mut told = |done: usize, all: usize| {
+        if let Some(bar) = bar {
+            bar.set_message("objects");
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        }
+    };
+    let archived = Archived::find(config, key.origin(), &mut told)?;
+    if let Some(bar) = bar {
+        bar.set_message("records");
+    }
+    options.key = Some(key).filter(|_| !is_named);
+    judge(args, &archived.path, (log.trust, is_named), options)
+}
+
+fn judge(
+    args: &Verify,
+    path: &Path,
+    (trust, is_named): (Trust, bool),
+    options: &mut VerifyOptions<'_>,
+) -> anyhow::Result<Outcome> {
+    let report = if is_archived(path) { verify_archived(path, options) } else { verify(path, options) };
+    match report.with_context(|| format!("verify {}", path.display()))? {
         VerifyReport::Ok(sound) => {
             let trust = if is_named && sound.is_key_trusted { Trust::Policy } else { trust };
-            answer_in(args.format, &Sane::new(&path, &sound, trust), || sound_text(&sound, trust))?;
+            answer_in(args.format, &Sane::new(path, &sound, trust), || sound_text(&sound, trust))?;
             Ok(Outcome::Done)
         }
         VerifyReport::Damage(damage) => {
-            answer_in(args.format, &Broken::new(&path, &damage, trust), || damage_text(&damage))?;
+            answer_in(args.format, &Broken::new(path, &damage, trust), || damage_text(&damage))?;
             Ok(Outcome::No)
         }
         _ => bail!("the ledger gave an answer that this command does not know"),
@@ -117,9 +157,10 @@ pub(super) fn read_policy(path: &Path) -> anyhow::Result<TrustPolicy> {
 }
 
 fn sound_text(sound: &Sound, trust: Trust) -> String {
-    let head = match sound.signed {
-        0 => format!("OK: {} records hold together; nothing is signed yet", sound.records),
-        signed => format!("OK: {} records, {signed} of them under the checkpoint", sound.records),
+    let head = match (sound.signed, sound.ahead) {
+        (0, 0) => format!("OK: {} records hold together; nothing is signed yet", sound.records),
+        (0, _) => format!("OK: {} records hold together; whatever was signed covers more than these", sound.records),
+        (signed, _) => format!("OK: {} records, {signed} of them under the checkpoint", sound.records),
     };
     let root = sound.root.map(|root| base64(&root)).unwrap_or_default();
     let sessions = [
@@ -136,6 +177,12 @@ fn sound_text(sound: &Sound, trust: Trust) -> String {
         0 => String::new(),
         records => format!("{records} records behind the checkpoint"),
     };
+    let ahead = match sound.ahead {
+        0 => String::new(),
+        records => {
+            format!("{records} signed records are not in the archive: a node keeps the newest for up to an hour")
+        }
+    };
     let clock = match sound.clock_steps {
         0 => String::new(),
         steps => format!("set {steps} times; the log says when"),
@@ -145,6 +192,7 @@ fn sound_text(sound: &Sound, trust: Trust) -> String {
         ("root", root),
         ("signed until", sound.checkpoint_time.map(time).unwrap_or_default()),
         ("unsigned", unsigned),
+        ("to come", ahead),
         ("witnessed", sound.witnessed.as_ref().map(|seen| witnessed(seen, sound.records)).unwrap_or_default()),
         ("tail", torn),
         ("sessions", sessions.into_iter().flatten().collect::<Vec<_>>().join(", ")),
@@ -208,6 +256,7 @@ struct Sane<'a> {
     records: u64,
     signed: u64,
     unsigned: u64,
+    ahead: u64,
     root: Option<String>,
     signed_until: Option<String>,
     witnessed: Option<u64>,
@@ -230,6 +279,7 @@ impl<'a> Sane<'a> {
             records: sound.records,
             signed: sound.signed,
             unsigned: sound.unsigned,
+            ahead: sound.ahead,
             root: sound.root.map(|root| base64(&root)),
             signed_until: sound.checkpoint_time.map(time),
             witnessed: sound.witnessed.as_ref().map(|seen| seen.size),
@@ -322,9 +372,9 @@ impl<'a> Broken<'a> {
 }
 
 fn progress_bar() -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{bar:40} {pos} of {len} records, {per_sec}, {eta} left")
+    let style = indicatif::ProgressStyle::with_template("{bar:40} {pos} of {len} {msg}, {per_sec}, {eta} left")
         .expect("the template is right");
-    indicatif::ProgressBar::new(0).with_style(style)
+    indicatif::ProgressBar::new(0).with_style(style).with_message("records")
 }
 
 #[cfg(test)]
@@ -339,7 +389,8 @@ mod tests {
     fn asked(path: &Path, key: Option<PathBuf>, config: &Path) -> anyhow::Result<Outcome> {
         let config = ConfigArg { config: config.to_owned() };
         let (policy, checkpoint) = (None, Vec::new());
-        run(&Verify { path: Some(path.to_owned()), key, policy, checkpoint, format: Format::Json, config })
+        let path = Some(path.to_owned());
+        run(&Verify { path, archive: false, key, policy, checkpoint, format: Format::Json, config })
     }
 
     #[tokio::test]

@@ -96,6 +96,7 @@ pub(super) const MAP: &[Row] = &[
             (Roles, "distinct roles in use"),
             (Targets, "distinct targets reached"),
             (Refused, "operations refused"),
+            (Warnings, "warnings of logins to a target that may do more than any role"),
         ],
         beyond: &[
             "which groups mean which roles stands in grille.toml; who is in which group, with the identity provider",
@@ -142,6 +143,7 @@ pub(super) const MAP: &[Row] = &[
         asks: "Stored protected information is encrypted.",
         shows: &[
             (Sessions, "sessions whose recordings are sealed, each under a key of its own (AES-256-GCM)"),
+            (Shreds, "sessions whose contents were destroyed on purpose, with person and reason"),
             (Destroyed, "records whose key was destroyed or is not the exporter's"),
         ],
         beyond: &["the target's own storage and backups; where the seal key is kept and who reaches it"],
@@ -286,6 +288,7 @@ pub(super) const MAP: &[Row] = &[
         shows: &[
             (Sets, "policy sets with every component and its settings, by digest"),
             (Changes, "changes of the configuration"),
+            (Holds, "legal holds that were put or lifted"),
         ],
         beyond: &[
             "the rule speaks of documentation, not of every line of a log",

@@ -55,6 +55,9 @@ pub(super) enum Topic {
     Gaps,
     ClockSteps,
     Destroyed,
+    Shreds,
+    Holds,
+    Warnings,
 }
 
 impl Topic {
@@ -70,6 +73,7 @@ impl Topic {
                 | Self::Gaps
                 | Self::ClockSteps
                 | Self::Destroyed
+                | Self::Warnings
         )
     }
 }
@@ -182,6 +186,16 @@ impl Tally {
                 }
                 note(self, Topic::Starts, &format!("Grille {}", start.version));
             }
+            Some(Record::Shred(shred)) => {
+                let (session, by, reason) = (shred.session, &shred.by.name, &shred.reason);
+                note(self, Topic::Shreds, &format!("contents of session {session} destroyed by {by}: {reason}"));
+            }
+            Some(Record::Hold(hold)) => {
+                let (on, by, reason) = (&hold.on, &hold.by.name, &hold.reason);
+                let done = if hold.is_held { "put on" } else { "lifted from" };
+                note(self, Topic::Holds, &format!("legal hold {done} {on} by {by}: {reason}"));
+            }
+            Some(Record::Warning(warning)) => note(self, Topic::Warnings, &warning.message),
             Some(Record::Recovered(_)) => note(self, Topic::Recovered, "a torn tail was cut and kept"),
             Some(Record::Gap(gap)) => note(self, Topic::Gaps, &gap.reason),
             Some(Record::ClockStep(step)) => {
