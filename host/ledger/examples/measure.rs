@@ -16,6 +16,7 @@ use grille_policy::{
     Access, ColumnName, ColumnUse, Decision, DecisionId, Digest, Effect, Epoch, RelationName, RelationUse,
     SessionFacts, SessionId, StatementFacts, Subject, TransactionState, Usage, Verdict,
 };
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// What a `SELECT` of pgbench sends and receives.
@@ -53,8 +54,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     keep_facts(&ledger)?;
-    let start = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    for waiters in [1, 64, 512] {
+        let rate = runtime.block_on(durable(&ledger, waiters))?;
+        println!("leaves that survive a power loss, {waiters} waiting at once: {rate:.0}/s");
+    }
+    let start = Instant::now();
     runtime.block_on(ledger.shutdown())?;
     drop(ledger);
     println!("shutdown: {:.2} s", start.elapsed().as_secs_f64());
@@ -73,6 +78,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("open again: {:.2} s", start.elapsed().as_secs_f64());
     fs::remove_dir_all(&dir)?;
     Ok(())
+}
+
+/// Records per second where everybody waits for the disk, as in strict mode; all who wait share a sync.
+async fn durable(ledger: &Ledger, waiters: u32) -> Result<f64, Box<dyn Error>> {
+    const EACH: u64 = 200;
+    let start = Instant::now();
+    let mut writing = JoinSet::new();
+    for number in 0..waiters {
+        let ledger = ledger.clone();
+        writing.spawn(async move {
+            let mut log = ledger.session(SessionOpen::new(&facts(1_000 * waiters + number)))?;
+            for _ in 0..EACH {
+                let position = log.append(&Record::Recording {})?;
+                ledger.durable(position).await?;
+            }
+            log.close("terminate")
+        });
+    }
+    while let Some(written) = writing.join_next().await {
+        written??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a count for people")]
+    let count = (u64::from(waiters) * EACH) as f64;
+    Ok(count / start.elapsed().as_secs_f64())
 }
 
 /// What it adds to name the facts of each statement: once per distinct text, and again.

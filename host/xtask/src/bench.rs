@@ -5,6 +5,7 @@
 //! the medians of the rounds are compared. Processor time per transaction is the steadier figure of the two.
 
 mod measure;
+mod recording;
 mod streams;
 mod swaps;
 mod world;
@@ -47,7 +48,9 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
     say("building the policies and grille in release");
     components::build(root)?;
     // In one command, so that all have the same features of what they share and wasmtime is built once.
-    let packages = ["grille-gateway", "grille-plugin", "grille-mask"].into_iter().flat_map(|name| ["--package", name]);
+    let packages = ["grille-gateway", "grille-plugin", "grille-mask", "grille-ledger"]
+        .into_iter()
+        .flat_map(|name| ["--package", name]);
     run_command(cargo(root).args(["build", "--release", "--locked", "--bins", "--examples"]).args(packages))?;
     let release = target_dir(root)?.join("release");
     say("policies");
@@ -56,6 +59,9 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
     let notes = root.join("host/mask/tests/golden/notes.jsonl");
     let notes = File::open(&notes).with_context(|| format!("open {}", notes.display()))?;
     run_command(Command::new(release.join("examples").join("speed")).stdin(notes))?;
+    say("writing and verifying a million records (budget 10 s to verify)");
+    let records = target_dir(root)?.join("bench/ledger");
+    run_command(Command::new(release.join("examples").join("measure")).arg("1000000").arg(records))?;
     say("starting database, issuer, gateway and PgBouncer");
     let world =
         World::start(&release.join("grille"), &target_dir(root)?.join("bench"), &root.join("target/components"))?;
@@ -71,7 +77,7 @@ pub(crate) fn run(root: &Path, effort: Option<Effort>) -> Result<()> {
         }
     }
     print(&rows, effort);
-    Ok(())
+    recording::run(&world, effort)
 }
 
 struct Row {

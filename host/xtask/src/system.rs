@@ -44,6 +44,9 @@ const SQLSMITH: Need = Need { what: "sqlsmith", packages: &["sqlsmith"], there: 
 
 const HAPROXY: Need = Need { what: "a load balancer", packages: &["haproxy"], there: || sbin("haproxy").is_file() };
 
+/// Pages are read in it; playwright brings no browser of its own here.
+const CHROMIUM: Need = Need { what: "a browser", packages: &["chromium"], there: || on_path("chromium").is_some() };
+
 /// Where Debian puts what only administrators start, also where PATH does not name it.
 fn sbin(program: &str) -> PathBuf {
     on_path(program).unwrap_or_else(|| Path::new("/usr/sbin").join(program))
@@ -57,8 +60,8 @@ pub(crate) const DEMO: [&Need; 4] = [&COMPILER, &LIBCLANG, &PSQL, &SERVER];
 /// What `cargo xtask test --quick` needs.
 pub(crate) const QUICK: [&Need; 4] = DEMO;
 /// What `cargo xtask test` needs.
-pub(crate) const TEST: [&Need; 12] =
-    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH, &SQLSMITH, &HAPROXY];
+pub(crate) const TEST: [&Need; 13] =
+    [&COMPILER, &LIBCLANG, &PSQL, &SERVER, &PYTHON, &NODE, &NPM, &JDK, &JDBC, &PGBENCH, &SQLSMITH, &HAPROXY, &CHROMIUM];
 
 /// Checks everything; installs what is missing if allowed, else names the one command that does.
 pub(crate) fn prepare(needs: &[&Need], yes: bool) -> Result<()> {

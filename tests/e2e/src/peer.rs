@@ -81,7 +81,7 @@ fn encrypted(demo: &Card, place: &Path) -> Result<(Gateway, Card)> {
 /// # Errors
 /// The program or a library of the language is missing, or the script did not say that all of it holds.
 fn run(script: &str, words: &[&str], demo: &Demo, card: &Card, root: Option<&Path>) -> Result<()> {
-    let mut command = command(script)?;
+    let mut command = command(&format!("drivers/{script}"))?;
     command.args(words);
     command.env("GRILLE_PORT", card.listeners.pg.port().to_string());
     command.env("GRILLE_CARD", serde_json::to_string(card).context("write the card")?);
@@ -108,12 +108,12 @@ pub fn holds(command: &mut Command, script: &str) -> Result<()> {
     Ok(())
 }
 
-/// A script of `tests/it/drivers` and the program that runs it, with its libraries where `cargo xtask test` put them.
+/// A script of `tests/it` and the program that runs it, with its libraries where `cargo xtask test` put them.
 ///
 /// # Errors
 /// The libraries are nowhere.
 pub fn command(script: &str) -> Result<Command> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/drivers").join(script);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
     let mut command = match script.extension().and_then(OsStr::to_str) {
         Some("py") => {
             let mut python = Command::new(python());

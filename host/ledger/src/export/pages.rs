@@ -78,7 +78,10 @@ impl Page {
             self.text.push_str("<tr>");
             for cell in row {
                 match cell {
-                    Cell::Text(text) => self.add(format_args!("<td>{}</td>", escape(&text))),
+                    Cell::Text(text) => {
+                        let class = if has_long_word(&text) { " class=\"long\"" } else { "" };
+                        self.add(format_args!("<td{class}>{}</td>", escape(&text)));
+                    }
                     Cell::Name(name) => self.add(format_args!("<td class=\"id\">{}</td>", escape(&name))),
                     Cell::Number(number) => self.add(format_args!("<td class=\"n\">{number}</td>")),
                     Cell::Code(text) => self.add(format_args!("<td><code>{}</code></td>", escape(&text))),
@@ -121,6 +124,11 @@ pub(super) fn text(value: impl Into<String>) -> Cell {
     Cell::Text(value.into())
 }
 
+/// Digests and the like: a column as wide as one of them leaves no room for the others on paper.
+fn has_long_word(text: &str) -> bool {
+    text.split_whitespace().any(|word| word.chars().count() > 32)
+}
+
 fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, letter| {
         match letter {
@@ -150,6 +158,12 @@ pub(super) fn id(value: impl ToString) -> Cell {
 /// A point in time in UTC, for people.
 pub(super) fn at(unix_us: u64) -> Cell {
     Cell::Name(time(unix_us).replace('T', " ").replace('Z', ""))
+}
+
+/// Two points in time in UTC, one below the other.
+pub(super) fn span(first_us: u64, last_us: u64) -> Cell {
+    let [first, last] = [first_us, last_us].map(|unix_us| time(unix_us).replace('T', " ").replace('Z', ""));
+    Cell::Name(format!("{first}\n{last}"))
 }
 
 /// A point in time in UTC, to the second.
@@ -190,7 +204,8 @@ table { border-collapse: collapse; width: 100%; font-size: .87rem; margin: 0 0 1
 th { text-align: left; vertical-align: bottom; color: var(--soft); font-weight: 600; border-bottom: 2px solid var(--line) }
 th, td { padding: .35rem .6rem .35rem 0; vertical-align: top }
 td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; min-width: 4em; max-width: 30rem; white-space: pre-line }
-td.id, td.n { white-space: nowrap; min-width: 0 }
+td.long { overflow-wrap: anywhere; min-width: 12em }
+td.id, td.n { white-space: pre; min-width: 0 }
 tbody tr:nth-child(even) { background: var(--band) }
 .n { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1rem }
 code { font: .95em/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pages::{Cell, Page, at, id, text, time};
+use super::pages::{Cell, Page, at, id, span, text, time};
 use super::sheet::{OperationSheet, SessionSheet, Sheet};
 use super::to_standard;
 use crate::Checkpoint;
@@ -62,25 +62,13 @@ fn who(page: &mut Page, sheet: &Sheet) {
             text(session.facts.as_ref().map(|facts| facts.target.to_string()).unwrap_or_default()),
             text(session.facts.as_ref().map(|facts| facts.roles.join(", ")).unwrap_or_default()),
             text(session.facts.as_ref().map(|facts| format!("{}\n{}", facts.peer, facts.client)).unwrap_or_default()),
-            at(session.first),
-            at(session.last),
+            span(session.first, session.last),
             text(session.end.clone()),
             text(if session.masked { "yes" } else { "no" }),
         ]
     });
     page.table(
-        &[
-            "session",
-            "person",
-            "software acting",
-            "target",
-            "roles",
-            "from",
-            "began (UTC)",
-            "ended (UTC)",
-            "how",
-            "masked",
-        ],
+        &["session", "person", "software acting", "target", "roles", "peer", "from, to (UTC)", "how", "masked"],
         rows,
     );
 }

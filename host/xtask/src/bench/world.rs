@@ -92,9 +92,14 @@ impl World {
         })
     }
 
+    /// The gateway's configuration.
+    pub(super) fn config(&self) -> PathBuf {
+        self.dir.join("grille.toml")
+    }
+
     /// The file of a policy's component.
     pub(super) fn component(&self, policy: &str) -> Result<PathBuf> {
-        let config = self.dir.join("grille.toml");
+        let config = self.config();
         let text = fs::read_to_string(&config).with_context(|| format!("read {}", config.display()))?;
         let table = text.split_once(&format!("[policies.{policy}]")).map(|(_, rest)| rest);
         let line = table.and_then(|table| table.lines().find_map(|line| line.strip_prefix("plugin")));
@@ -104,9 +109,18 @@ impl World {
 
     /// How many sets of policies the gateway has put in force.
     pub(super) fn epochs(&self) -> Result<usize> {
+        self.logged("policy epoch ")
+    }
+
+    /// How many configurations it has put in force since it started.
+    pub(super) fn reloads(&self) -> Result<usize> {
+        self.logged("reloaded: ")
+    }
+
+    fn logged(&self, words: &str) -> Result<usize> {
         let log = self.dir.join("gateway.log");
         let text = fs::read_to_string(&log).with_context(|| format!("read {}", log.display()))?;
-        Ok(text.matches("policy epoch ").count())
+        Ok(text.matches(words).count())
     }
 
     pub(super) fn direct(&self) -> Way {

@@ -1,18 +1,21 @@
 //! Evidence of a real gateway before a real database, judged by somebody who has nothing of ours but the log's key.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::Duration;
 
-use grille_e2e::{Demo, grille};
+use grille_e2e::{Demo, grille, peer};
 use grille_test_support::python;
 use serde_json::Value;
 use tokio::time::Instant;
 
 const MASKED: &str = "SELECT ssn FROM patients ORDER BY id LIMIT 2";
 const BLOCKED: &str = "DELETE FROM intake_drafts";
+/// What somebody writes who wants to be read by a browser.
+const HOSTILE: &str = "SELECT '<script>alert(1)</script><img src=/x onerror=alert(2)>' AS wide, \
+                       'averyveryverylongwordwithoutanyblankaveryveryverylongwordwithoutanyblank' AS word";
 const HELD: &str = "UPDATE patients SET reminder_opt_in = true";
 /// A debug build on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,11 +66,29 @@ fn judge(bundle: &Path, key: &Path) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).expect("JSON"))
 }
 
+/// The quarter of now, as a bundle is asked for it.
+fn quarter() -> String {
+    let now = Command::new("date").args(["-u", "+%Y %m"]).output().expect("date runs");
+    let now = text(&now.stdout);
+    let (year, month) = now.trim().split_once(' ').expect("two words");
+    format!("{year}-Q{}", month.parse::<u8>().expect("a month").div_ceil(3))
+}
+
+/// The pages, as people have them before them: wide, narrow, dark, by keyboard and on paper. What they looked like stays
+/// in `target/tmp/pages`.
+fn read_in_a_browser(pages: &[PathBuf]) {
+    let shots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
+    fs::create_dir_all(&shots).expect("a directory");
+    let mut script = peer::command("pages/report.js").expect("node and its libraries");
+    script.arg("chromium").arg(shots).args(pages);
+    peer::holds(&mut script, "pages/report.js").expect("pages that can be read");
+}
+
 #[test]
 fn a_stranger_verifies_what_happened() {
     let demo = Demo::start().expect("starts");
     let (analyst, auditor) = (demo.token("analyst").expect("a token"), demo.token("reviewer").expect("a token"));
-    for statement in [MASKED, BLOCKED] {
+    for statement in [MASKED, BLOCKED, HOSTILE] {
         psql(&demo, &analyst, statement).output().expect("psql runs");
     }
     held(&demo, &analyst, &auditor);
@@ -90,7 +111,7 @@ fn a_stranger_verifies_what_happened() {
         assert!(output.status.success(), "{what}: {}", text(&output.stderr));
         let (code, said) = judge(&bundle, &key);
         assert_eq!((code, &said["damage"]), (Some(0), &Value::Array(Vec::new())), "{what}: {said:#}");
-        assert_eq!(said["sessions"], if what == "sealed.tar" { 2 } else { 3 }, "{said:#}");
+        assert_eq!(said["sessions"], if what == "sealed.tar" { 2 } else { 4 }, "{said:#}");
         assert_eq!(said["approvals"], 1, "{said:#}");
         assert_eq!(said["closed"], said["sessions"], "{said:#}");
         let opened = said["texts_opened"].as_u64().expect("a number");
@@ -107,8 +128,13 @@ fn a_stranger_verifies_what_happened() {
             assert_eq!(judge(&altered, &key).0, Some(1), "{what} at byte {at}");
         }
     }
-    let report = Command::new("tar").arg("-xOf").arg(name("open.tar")).arg("report.html").output().expect("tar runs");
-    let report = text(&report.stdout);
+    let quarter = export(&auditor, &name("quarter.tar"), &["--hipaa", &quarter()]);
+    assert!(quarter.status.success(), "{}", text(&quarter.stderr));
+    for (bundle, page) in [("open.tar", "report.html"), ("quarter.tar", "hipaa.html")] {
+        let tar = Command::new("tar").arg("-xf").arg(name(bundle)).arg("-C").arg(dir.path()).arg(page).status();
+        assert!(tar.expect("tar runs").success());
+    }
+    let report = fs::read_to_string(name("report.html")).expect("a report");
     for part in [
         "analyst (analyst at http",
         MASKED,
@@ -122,6 +148,7 @@ fn a_stranger_verifies_what_happened() {
     ] {
         assert!(report.contains(part), "{part}: {report}");
     }
+    read_in_a_browser(&[name("report.html"), name("hipaa.html")]);
     if let Some(keep) = std::env::var_os("GRILLE_KEEP_EVIDENCE") {
         fs::copy(name("open.tar"), keep).expect("keeps");
     }
