@@ -84,7 +84,9 @@ impl Page {
                     }
                     Cell::Name(name) => self.add(format_args!("<td class=\"id\">{}</td>", escape(&name))),
                     Cell::Number(number) => self.add(format_args!("<td class=\"n\">{number}</td>")),
-                    Cell::Code(text) => self.add(format_args!("<td><code>{}</code></td>", escape(&text))),
+                    Cell::Code(text) => {
+                        self.add(format_args!("<td class=\"long\"><code>{}</code></td>", escape(&text)))
+                    }
                     Cell::Verdict(verdict) => {
                         self.add(format_args!("<td><b class=\"{verdict}\">{verdict}</b></td>"));
                     }

@@ -73,6 +73,7 @@ async function structure(page) {
     title: document.title,
     h1: [...document.querySelectorAll('h1')].map((one) => one.innerText),
     questions: [...document.querySelectorAll('section > h2')].map((one) => one.innerText),
+    sections: [...document.querySelectorAll('section')].map((one) => one.id),
     contents: [...document.querySelectorAll('nav a')].map((one) => [one.innerText, one.getAttribute('href').slice(1)]),
     bare: [...document.querySelectorAll('table')].filter((one) => !one.querySelector('thead th[scope=col]')).length,
     strange: document.querySelectorAll('script, img, iframe, object, embed, link, form').length,
@@ -81,8 +82,9 @@ async function structure(page) {
   assert.deepEqual(found.h1, [found.title]);
   assert.ok(found.questions.length >= 4 && found.questions.every((one) => one.length > 5), found.questions.join('; '));
   assert.deepEqual(found.contents.map(([text]) => text), found.questions);
+  assert.deepEqual(found.contents.map(([, id]) => id), found.sections);
   assert.deepEqual([found.bare, found.strange], [0, 0]);
-  return found.contents.map(([, id]) => id);
+  return found.sections;
 }
 
 // Every question by Tab and Enter, and always seen where one is.
