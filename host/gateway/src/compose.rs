@@ -22,6 +22,7 @@ use secrecy::ExposeSecret as _;
 use tokio::sync::Notify;
 
 use crate::digests::Digests;
+use crate::issuers::IssuerJournal;
 use crate::keys::Keys;
 use crate::lookups::Services;
 use crate::rooms::admin::{Changes, Identity, LedgerAudit};
@@ -85,7 +86,8 @@ impl Gateway {
         let keys = Keys::open(&config)?;
         let ledger = ledger(&config, &keys)?;
         let desk = desk(&config, &keys, &ledger)?;
-        let verifier = Arc::new(Verifier::new(issuers)?);
+        let journal = Arc::new(IssuerJournal(ledger.clone()));
+        let verifier = Arc::new(Verifier::with_journal(issuers, Some(journal))?);
         let lookups = Arc::new(Services::new(lookups::table(&config)?)?);
         let engine = policies::engine_config(&config, Arc::clone(&lookups) as Arc<dyn Lookups>);
         let plugins = Arc::new(PluginHost::new(engine).context("start the plugin engine")?);

@@ -9,6 +9,7 @@ mod check;
 mod compose;
 mod custody;
 mod digests;
+mod issuers;
 mod keys;
 mod logging;
 mod lookups;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::http::HttpError;
 use crate::keys::{Key, usable};
-use crate::{Denied, Http, Issuer};
+use crate::{Denied, Http, Issuer, IssuerEvent, Journal, PublicKey};
 
 /// How long keys that cannot be refreshed are still good. After that nobody new gets in.
 pub const MAX_STALE: Duration = Duration::from_secs(3600);
@@ -42,6 +42,7 @@ pub(crate) struct Source {
     pub(crate) issuer: Issuer,
     keys: ArcSwapOption<Known>,
     attempts: Mutex<Attempts>,
+    journal: Option<Arc<dyn Journal>>,
 }
 
 pub(crate) struct Known {
@@ -63,8 +64,8 @@ struct Attempts {
 }
 
 impl Source {
-    pub(crate) fn new(issuer: Issuer) -> Self {
-        Self { issuer, keys: ArcSwapOption::empty(), attempts: Mutex::default() }
+    pub(crate) fn new(issuer: Issuer, journal: Option<Arc<dyn Journal>>) -> Self {
+        Self { issuer, keys: ArcSwapOption::empty(), attempts: Mutex::default(), journal }
     }
 
     /// Keys that may be used now; asks the issuer first if there are none or they have become old.
@@ -108,18 +109,37 @@ impl Source {
 
     /// Asks the issuer; on failure the known keys stay.
     async fn ask(&self, http: &Http, attempts: &mut Attempts) {
-        let answer = self.discover(http).await;
+        let answer = self.discover(http).await.map_err(|error| error.to_string());
         attempts.last = Some(Instant::now());
-        match answer {
+        match answer.and_then(|keys| self.write_down(&keys, attempts).map(|()| keys)) {
             Ok(keys) => {
                 attempts.failure = None;
                 self.keys.store(Some(Arc::new(Known { fetched: Instant::now(), keys })));
             }
             Err(error) => {
                 tracing::warn!(issuer = %self.issuer.name, %error, "cannot refresh the issuer's keys");
-                attempts.failure = Some(error.to_string().into());
+                let failure: Arc<str> = error.into();
+                if attempts.failure.is_none()
+                    && let Some(journal) = &self.journal
+                    && let Err(why) = journal.write(&self.issuer, &IssuerEvent::Unreachable(Arc::clone(&failure)))
+                {
+                    tracing::error!(issuer = %self.issuer.name, %why, "this cannot be recorded");
+                }
+                attempts.failure = Some(failure);
             }
         }
+    }
+
+    /// Keys are a record before a token is checked by one of them. The same ones again are none.
+    fn write_down(&self, keys: &[Key], attempts: &Attempts) -> Result<(), String> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        let known = self.keys.load();
+        let is_same = known.as_ref().is_some_and(|known| known.keys.iter().map(public).eq(keys.iter().map(public)));
+        if is_same && attempts.failure.is_none() {
+            return Ok(());
+        }
+        let event = IssuerEvent::Keys(keys.iter().map(|key| key.public.clone()).collect());
+        journal.write(&self.issuer, &event).map_err(|why| format!("its keys cannot be recorded: {why}"))
     }
 
     pub(crate) async fn discover(&self, http: &Http) -> Result<Vec<Key>, DiscoverError> {
@@ -131,6 +151,10 @@ impl Source {
         let keys = usable(metadata.jwks().keys());
         if keys.is_empty() { Err(DiscoverError::NoKeys) } else { Ok(keys) }
     }
+}
+
+const fn public(key: &Key) -> &PublicKey {
+    &key.public
 }
 
 /// openidconnect says what failed, its sources say why. Bodies are left out: they may be anything.

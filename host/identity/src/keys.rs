@@ -1,11 +1,13 @@
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use openidconnect::core::CoreJsonWebKey;
+
+use crate::PublicKey;
 
 /// One public key of an issuer and the algorithms it may verify.
 #[derive(Clone)]
 pub(crate) struct Key {
-    kid: Option<String>,
+    pub(crate) public: PublicKey,
     algorithms: Vec<Algorithm>,
     pub(crate) decoding: DecodingKey,
 }
@@ -13,7 +15,7 @@ pub(crate) struct Key {
 impl Key {
     /// Whether a token with this header may have been signed with the key. A token that names no key may be of any.
     pub(crate) fn fits(&self, kid: Option<&str>, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm) && kid.is_none_or(|kid| self.kid.as_deref() == Some(kid))
+        self.algorithms.contains(&algorithm) && kid.is_none_or(|kid| self.public.kid.as_deref() == Some(kid))
     }
 }
 
@@ -47,7 +49,12 @@ fn key(key: &CoreJsonWebKey) -> Option<Key> {
         algorithms.retain(|one| *one == only);
     }
     let decoding = DecodingKey::from_jwk(&jwk).ok()?;
-    (!algorithms.is_empty()).then_some(Key { kid: jwk.common.key_id, algorithms, decoding })
+    let public = PublicKey {
+        thumbprint: jwk.thumbprint(ThumbprintHash::SHA256).ok()?,
+        jwk: serde_json::to_string(&jwk).ok()?,
+        kid: jwk.common.key_id,
+    };
+    (!algorithms.is_empty()).then_some(Key { public, algorithms, decoding })
 }
 
 const ALGORITHMS: [(Algorithm, &str); 6] = [

@@ -12,7 +12,7 @@ use crate::http::HttpError;
 use crate::issuer::Source;
 use crate::keys::Key;
 use crate::token::{Token, short};
-use crate::{Denied, DiscoverError, Http};
+use crate::{Denied, DiscoverError, Http, Journal};
 
 /// An issuer whose tokens are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +37,7 @@ pub struct Issuer {
 pub struct Verifier {
     http: Http,
     sources: ArcSwap<Vec<Arc<Source>>>,
+    journal: Option<Arc<dyn Journal>>,
 }
 
 impl Verifier {
@@ -45,8 +46,16 @@ impl Verifier {
     /// # Errors
     /// When the HTTP client cannot be set up.
     pub fn new(issuers: Vec<Issuer>) -> Result<Self, HttpError> {
-        let sources = issuers.into_iter().map(|issuer| Arc::new(Source::new(issuer))).collect();
-        Ok(Self { http: Http::new()?, sources: ArcSwap::from_pointee(sources) })
+        Self::with_journal(issuers, None)
+    }
+
+    /// As [`new`](Self::new); keys that come or go, and issuers that cannot be reached, are written down.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn with_journal(issuers: Vec<Issuer>, journal: Option<Arc<dyn Journal>>) -> Result<Self, HttpError> {
+        let sources = issuers.into_iter().map(|issuer| Arc::new(Source::new(issuer, journal.clone()))).collect();
+        Ok(Self { http: Http::new()?, sources: ArcSwap::from_pointee(sources), journal })
     }
 
     /// Other issuers from now on. Those that stay the same keep their keys.
@@ -54,7 +63,7 @@ impl Verifier {
         let old = self.sources.load();
         let sources = issuers.into_iter().map(|issuer| {
             let same = old.iter().find(|source| source.issuer == issuer);
-            same.cloned().unwrap_or_else(|| Arc::new(Source::new(issuer)))
+            same.cloned().unwrap_or_else(|| Arc::new(Source::new(issuer, self.journal.clone())))
         });
         self.sources.store(Arc::new(sources.collect()));
     }

@@ -3,9 +3,11 @@
 
 mod issuer;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use grille_identity::{Denied, Issuer, MAX_STALE, Verifier};
+use grille_identity::{Denied, Issuer, IssuerEvent, Journal, MAX_STALE, Verifier};
 use serde_json::{Value, json};
 
 use issuer::{AUDIENCE, Server, Signer, forge};
@@ -265,6 +267,60 @@ async fn keys_outlive_their_issuer_for_an_hour() {
     server.publish(vec![signer.public()]);
     advance(Duration::from_secs(3)).await;
     verifier.verify(&token).await.unwrap();
+}
+
+/// Writes down what it is told, unless it is full.
+#[derive(Default)]
+struct Notes {
+    written: Mutex<Vec<String>>,
+    is_full: AtomicBool,
+}
+
+impl Journal for Notes {
+    fn write(&self, issuer: &Issuer, event: &IssuerEvent) -> Result<(), String> {
+        if self.is_full.load(Ordering::SeqCst) {
+            return Err("the disk is full".to_owned());
+        }
+        let said = match event {
+            IssuerEvent::Keys(keys) => keys.iter().filter_map(|key| key.kid.clone()).collect::<Vec<_>>().join(" "),
+            IssuerEvent::Unreachable(_) => "away".to_owned(),
+        };
+        self.written.lock().unwrap().push(format!("{}: {said}", issuer.name));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn keys_are_written_down_before_a_token_is_checked_by_them() {
+    let (old, new) = (Signer::rsa("old"), Signer::ec("new"));
+    let server = Server::start(vec![old.public()]).await;
+    let notes = Arc::new(Notes::default());
+    let journal = Arc::clone(&notes) as Arc<dyn Journal>;
+    let verifier = Verifier::with_journal(vec![issuer(server.url())], Some(journal)).unwrap();
+    let [by_old, by_new] = [&old, &new].map(|signer| signer.sign(&header(signer), &claims(&server)));
+
+    notes.is_full.store(true, Ordering::SeqCst);
+    match verifier.verify(&by_old).await.unwrap_err() {
+        Denied::Unreachable { cause, .. } => assert!(cause.contains("cannot be recorded: the disk is full"), "{cause}"),
+        other => panic!("{other:?}"),
+    }
+    notes.is_full.store(false, Ordering::SeqCst);
+    advance(Duration::from_secs(3)).await;
+    verifier.verify(&by_old).await.unwrap();
+    // The same keys again are nothing to tell.
+    advance(Duration::from_secs(400)).await;
+    verifier.verify(&by_old).await.unwrap();
+    server.publish(vec![new.public()]);
+    verifier.verify(&by_new).await.unwrap();
+    server.break_down("500");
+    for _ in 0..3 {
+        advance(Duration::from_secs(400)).await;
+        verifier.verify(&by_new).await.unwrap();
+    }
+    server.publish(vec![new.public()]);
+    advance(Duration::from_secs(400)).await;
+    verifier.verify(&by_new).await.unwrap();
+    assert_eq!(*notes.written.lock().unwrap(), ["corp: old", "corp: new", "corp: away", "corp: new"]);
 }
 
 async fn advance(time: Duration) {

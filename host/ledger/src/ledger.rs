@@ -256,7 +256,7 @@ const BACKLOG: u8 = 8;
 pub(crate) struct Shared {
     pub(crate) dir: PathBuf,
     origin: Arc<str>,
-    verifier_key: VerifierKey,
+    pub(crate) verifier_key: VerifierKey,
     seal_key: SealKey,
     sync: Sync,
     caps: RecordingCaps,

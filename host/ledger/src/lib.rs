@@ -51,9 +51,9 @@ pub use prove::{Consistency, Inclusion, prove_consistency, prove_inclusion, publ
 pub use quorum::{PolicyError, TrustPolicy, Witnessed};
 pub use reader::{Contents, DecisionFound, Entries, Entry, Opened, Reader, SessionEnd, SessionSummary};
 pub use record::{
-    AdminAction, By, ClockStep, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, HoldRecord, MaskSummary,
-    MaskedColumn, NodeStart, Outcome, PolicyChange, PolicyInForce, Read, Record, RecordedParameter, Recovered,
-    ReviewEvent, SessionClose, SessionOpen, ShredRecord, Warning,
+    AdminAction, By, ClockStep, ConfigChange, DecisionRecord, Denied, FactsRecord, Gap, HoldRecord, IssuerKey,
+    KeyEvent, MaskSummary, MaskedColumn, NodeStart, Outcome, PolicyChange, PolicyInForce, Read, Record,
+    RecordedParameter, Recovered, ReviewEvent, SessionClose, SessionOpen, ShredRecord, Warning,
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};

@@ -17,7 +17,7 @@ use crate::merkle::{Frontier, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned, NoteError, show_root};
 use crate::seal::KeyFile;
 use crate::settled::Settled;
-use crate::sha256::{Sha256, sha256};
+use crate::sha256::{Sha256, sha256, to_base64};
 use crate::ship::{self, SEGMENT_AGE, Shipping};
 use crate::shred;
 use crate::tiles::{self, Durability, Sort, hashes_to_bytes, push_entry, replace, tile_path};
@@ -80,6 +80,8 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         pid: std::process::id(),
         size,
         checkpoint: last.map(|(_, note)| Cow::Owned(note)),
+        verifier_key: Some(shared.verifier_key.to_string().into()),
+        seal_key: Some(to_base64(&shared.seal_key().id()).into()),
     })];
     first.extend(recovered.map(Record::Recovered));
     first.extend(interrupted.clone().map(Record::Shred));

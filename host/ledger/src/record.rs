@@ -51,6 +51,9 @@ pub enum Record<'a> {
     /// Another policy set came into force.
     #[serde(rename = "policy.change")]
     PolicyChange(PolicyChange<'a>),
+    /// Keys by which callers' tokens are checked changed, or could not be fetched.
+    #[serde(rename = "key.event")]
+    Keys(KeyEvent<'a>),
     /// Somebody read the ledger.
     #[serde(rename = "read")]
     Read(Read<'a>),
@@ -102,6 +105,7 @@ impl Record<'_> {
             Self::Denied(_) => "auth.denied",
             Self::ConfigChange(_) => "config.change",
             Self::PolicyChange(_) => "policy.change",
+            Self::Keys(_) => "key.event",
             Self::Read(_) => "read",
             Self::Admin(_) => "admin",
             Self::Hold(_) => "hold",
@@ -366,6 +370,32 @@ pub enum By<'a> {
     Start,
 }
 
+/// What became of an issuer's keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyEvent<'a> {
+    /// The issuer's name in the configuration.
+    pub provider: Cow<'a, str>,
+    /// Its URL.
+    pub issuer: Cow<'a, str>,
+    /// All keys by which its tokens are checked from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<IssuerKey<'a>>,
+    /// Why there are no new ones; those that are known are used for an hour at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Cow<'a, str>>,
+}
+
+/// A public key of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerKey<'a> {
+    /// Its name in tokens.
+    pub kid: Option<Cow<'a, str>>,
+    /// Its thumbprint by RFC 7638.
+    pub thumbprint: Cow<'a, str>,
+    /// The key as JSON (RFC 7517), as it was fetched.
+    pub jwk: Cow<'a, str>,
+}
+
 /// A look into the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read<'a> {
@@ -435,6 +465,12 @@ pub struct NodeStart<'a> {
     pub size: u64,
     /// The last signed checkpoint, as text; none in a new log.
     pub checkpoint: Option<Cow<'a, str>>,
+    /// The key that checks the checkpoints from here on, as `log.vkey` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifier_key: Option<Cow<'a, str>>,
+    /// The id of the key that wraps the sessions' keys from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seal_key: Option<Cow<'a, str>>,
 }
 
 /// A torn tail.

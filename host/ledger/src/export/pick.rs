@@ -8,7 +8,7 @@ use super::ExportError;
 use super::sheet::OPERATIONS_MAX;
 use crate::leaf::Leaf;
 use crate::reader::{Entries, Reader, SessionEnd};
-use crate::{Checkpoint, Record, SessionQuery};
+use crate::{Checkpoint, Held, Record, SessionOpen, SessionQuery};
 
 /// The sessions of a bundle and the node's own records that belong to them.
 pub(super) struct Picked {
@@ -34,6 +34,10 @@ pub(super) struct PickedSession {
     /// The starts of the node and the policy sets that decided.
     sets: BTreeSet<(usize, u64)>,
     requests: BTreeSet<RequestId>,
+    /// The person, by `sub`, unless that is sealed.
+    subject: Option<String>,
+    /// The keys by which the issuer's tokens were checked when it began.
+    keys: Option<u64>,
 }
 
 /// The node's own records, by what they are about.
@@ -45,6 +49,10 @@ struct Node {
     changes: Vec<(usize, u64, u64)>,
     reviews: Vec<(RequestId, u64)>,
     reads: Vec<(SessionId, u64)>,
+    holds: Vec<(Held, u64)>,
+    shreds: Vec<(SessionId, u64)>,
+    /// The last keys of each issuer.
+    keys: BTreeMap<String, u64>,
     /// The last export: this one.
     export: Option<u64>,
 }
@@ -72,11 +80,15 @@ pub(super) fn pick(
                 }
             }
             "clock.step" => node.steps.push((node.starts.len(), index)),
-            "policy.change" | "review" | "read" => node.take(index, &leaf, entries.open_record(&leaf, &sealed)?),
+            "policy.change" | "review" | "read" | "hold" | "shred" | "key.event" => {
+                node.take(index, &leaf, entries.open_record(&leaf, &sealed)?)
+            }
             "session.open" => {
-                if is_candidate(query, &leaf, &mut entries, &sealed)? {
+                let open = opening(&leaf, &mut entries, &sealed)?;
+                if is_candidate(query, &leaf, open.as_ref()) {
                     let mut session = PickedSession::begin(&leaf, index, query);
                     session.note_set(&node, &leaf);
+                    session.note_subject(&node, open.as_ref());
                     sessions.insert(leaf.sid, session);
                 }
             }
@@ -109,15 +121,22 @@ pub(super) fn pick(
     Ok(Picked { checkpoint, note, sessions, node })
 }
 
-/// Whether a session that begins may be meant. One whose key was destroyed is known by its id alone.
-fn is_candidate(query: &SessionQuery, leaf: &Leaf, entries: &mut Entries, sealed: &[u8]) -> Result<bool, ExportError> {
-    if !query.sessions.is_empty() && !query.sessions.contains(&leaf.sid) {
-        return Ok(false);
-    }
+fn opening(leaf: &Leaf, entries: &mut Entries, sealed: &[u8]) -> Result<Option<SessionOpen<'static>>, ExportError> {
     Ok(match entries.open_record(leaf, sealed)? {
-        Some(Record::SessionOpen(open)) => query.admits_session(&open.facts),
-        _ => query.subject.is_none() && query.target.is_none() && !query.is_about_operations(),
+        Some(Record::SessionOpen(open)) => Some(open),
+        _ => None,
     })
+}
+
+/// Whether a session that begins may be meant. One whose key was destroyed is known by its id alone.
+fn is_candidate(query: &SessionQuery, leaf: &Leaf, open: Option<&SessionOpen<'_>>) -> bool {
+    if !query.sessions.is_empty() && !query.sessions.contains(&leaf.sid) {
+        return false;
+    }
+    match open {
+        Some(open) => query.admits_session(&open.facts),
+        None => query.subject.is_none() && query.target.is_none() && !query.is_about_operations(),
+    }
 }
 
 impl PickedSession {
@@ -133,7 +152,16 @@ impl PickedSession {
             is_matched: !query.is_about_operations(),
             sets: BTreeSet::new(),
             requests: BTreeSet::new(),
+            subject: None,
+            keys: None,
         }
+    }
+
+    fn note_subject(&mut self, node: &Node, open: Option<&SessionOpen<'_>>) {
+        let Some(open) = open else { return };
+        let subject = &open.facts.subject;
+        self.keys = node.keys.get(&*subject.issuer).copied();
+        self.subject = Some(subject.sub.to_string());
     }
 
     fn note_set(&mut self, node: &Node, leaf: &Leaf) {
@@ -158,6 +186,11 @@ impl Node {
                     self.export = Some(index);
                 }
             }
+            Some(Record::Hold(hold)) => self.holds.push((hold.on, index)),
+            Some(Record::Shred(shred)) => self.shreds.push((shred.session, index)),
+            Some(Record::Keys(event)) if event.failure.is_none() => {
+                self.keys.insert(event.issuer.into_owned(), index);
+            }
             _ => {}
         }
     }
@@ -170,6 +203,14 @@ impl Node {
         node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
         node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
         node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
+        node.extend(self.shreds.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
+        let subjects: BTreeSet<&str> = sessions.values().filter_map(|session| session.subject.as_deref()).collect();
+        let is_held = |held: &Held| match held {
+            Held::Session(session) => sessions.contains_key(session),
+            Held::Subject(sub) => subjects.contains(&**sub),
+        };
+        node.extend(self.holds.iter().filter(|(held, _)| is_held(held)).map(|(_, at)| *at));
+        node.extend(sessions.values().filter_map(|session| session.keys));
         node.extend(self.export);
         // Every record stands between a start and, where the clock was set, the steps that explain its time.
         let firsts = sessions.values().map(|session| session.index);

@@ -71,6 +71,13 @@ fn who(page: &mut Page, sheet: &Sheet) {
         &["session", "person", "software acting", "target", "roles", "peer", "from, to (UTC)", "how", "masked"],
         rows,
     );
+    if !sheet.keys.is_empty() {
+        page.paragraph("Their tokens were checked by these keys of the issuers, by RFC 7638:");
+        let rows = sheet.keys.iter().map(|one| {
+            vec![text(one.issuer.clone()), at(one.time), text(one.keys.join("\n")), Cell::Number(one.index)]
+        });
+        page.table(&["issuer", "in use from (UTC)", "key", "record"], rows);
+    }
 }
 
 fn asked(page: &mut Page, sheet: &Sheet) {

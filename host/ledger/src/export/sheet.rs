@@ -26,6 +26,7 @@ pub(super) struct Sheet {
     pub(super) reviews: Vec<ReviewSheet>,
     pub(super) policies: Vec<PolicySheet>,
     pub(super) looks: Vec<LookSheet>,
+    pub(super) keys: Vec<KeySheet>,
     places: HashMap<DecisionId, usize>,
 }
 
@@ -89,6 +90,14 @@ pub(super) struct LookSheet {
     pub(super) of: String,
 }
 
+pub(super) struct KeySheet {
+    pub(super) index: u64,
+    pub(super) time: u64,
+    pub(super) issuer: String,
+    /// Name and thumbprint.
+    pub(super) keys: Vec<String>,
+}
+
 impl Sheet {
     pub(super) fn new(query: String, options: &ExportOptions<'_>) -> Self {
         Self {
@@ -101,6 +110,7 @@ impl Sheet {
             reviews: Vec::new(),
             policies: Vec::new(),
             looks: Vec::new(),
+            keys: Vec::new(),
             places: HashMap::new(),
         }
     }
@@ -116,6 +126,16 @@ impl Sheet {
                 by: event.by.as_deref().map(person),
                 reason: event.reason.as_deref().map(cut),
                 is_signed: event.envelope.is_some(),
+            }),
+            Record::Keys(event) => self.keys.push(KeySheet {
+                index,
+                time,
+                issuer: event.issuer.clone().into_owned(),
+                keys: event
+                    .keys
+                    .iter()
+                    .map(|key| format!("{} {}", key.kid.as_deref().unwrap_or("(no name)"), key.thumbprint))
+                    .collect(),
             }),
             Record::PolicyChange(change) => self.policies.push(PolicySheet {
                 index,

@@ -145,6 +145,7 @@ fn a_stranger_verifies_what_happened() {
         "phi",
         "approved, signed",
         "agreed with the ward",
+        "Their tokens were checked by these keys",
     ] {
         assert!(report.contains(part), "{part}: {report}");
     }

@@ -193,6 +193,8 @@ pub(super) const MAP: &[Row] = &[
             (Sessions, "sessions opened with a token of the identity provider"),
             (SecondFactor, "of these, with a second factor by the token's `amr`"),
             (Denied, "callers turned away"),
+            (IssuerKeys, "times that an issuer's keys were taken into use, by their thumbprints"),
+            (IssuerAway, "times that an issuer gave no keys"),
         ],
         beyond: &[
             "a provider that writes no `amr` into its tokens shows no second factor here, whether there was one or not",

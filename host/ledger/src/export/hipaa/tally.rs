@@ -58,6 +58,8 @@ pub(super) enum Topic {
     Shreds,
     Holds,
     Warnings,
+    IssuerKeys,
+    IssuerAway,
 }
 
 impl Topic {
@@ -74,6 +76,7 @@ impl Topic {
                 | Self::ClockSteps
                 | Self::Destroyed
                 | Self::Warnings
+                | Self::IssuerAway
         )
     }
 }
@@ -195,6 +198,13 @@ impl Tally {
                 let done = if hold.is_held { "put on" } else { "lifted from" };
                 note(self, Topic::Holds, &format!("legal hold {done} {on} by {by}: {reason}"));
             }
+            Some(Record::Keys(event)) => match &event.failure {
+                None => {
+                    let keys: Vec<&str> = event.keys.iter().map(|key| &*key.thumbprint).collect();
+                    note(self, Topic::IssuerKeys, &format!("{}: {}", event.issuer, keys.join(", ")));
+                }
+                Some(why) => note(self, Topic::IssuerAway, &format!("{}: {why}", event.issuer)),
+            },
             Some(Record::Warning(warning)) => note(self, Topic::Warnings, &warning.message),
             Some(Record::Recovered(_)) => note(self, Topic::Recovered, "a torn tail was cut and kept"),
             Some(Record::Gap(gap)) => note(self, Topic::Gaps, &gap.reason),
