@@ -22,6 +22,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::time::Instant;
 
+use crate::port;
+
 pub use account::Account;
 pub use binaries::Binaries;
 use mark::Mark;
@@ -365,12 +367,10 @@ fn pg_ctl_stop(data: &Path, binaries: &Binaries, account: &Account) -> Result<()
 }
 
 fn free_port(wished: Option<u16>) -> Result<u16> {
-    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let listener = match wished.map(bind) {
-        Some(Ok(listener)) => listener,
-        _ => bind(0).context("find a free loopback port")?,
-    };
-    Ok(listener.local_addr().context("read the port")?.port())
+    match wished {
+        Some(port) if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() => Ok(port),
+        _ => port::free(),
+    }
 }
 
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<()> {

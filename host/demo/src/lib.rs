@@ -14,6 +14,7 @@ mod config;
 mod gateway;
 pub mod issuer;
 mod layout;
+pub mod port;
 mod run;
 pub mod tour;
 mod world;

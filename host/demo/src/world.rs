@@ -14,6 +14,7 @@ use crate::config::Parts;
 use crate::gateway::{Gateway, end_leftover};
 use crate::issuer::{ACCOUNTS, AUDIENCE, Issuer};
 use crate::layout::Layout;
+use crate::port;
 
 /// The ports that a running demo takes if they are free, so that pasted commands stay the same from day to day.
 const PORTS: [u16; 2] = [6432, 6480];
@@ -186,7 +187,7 @@ fn turn() -> Option<File> {
 /// Free ports, these if nobody has them. All are held until all are known, so that none is found twice.
 fn addresses<const N: usize>(wished: [u16; N]) -> Result<[SocketAddr; N]> {
     let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    let held = wished.map(|port| bind(port).or_else(|_| bind(0)));
+    let held = wished.map(|port| bind(port).or_else(|_| port::held()));
     let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); N];
     for (address, listener) in addresses.iter_mut().zip(held.iter()) {
         let listener = listener.as_ref().map_err(|error| anyhow!("find a free loopback port: {error}"))?;

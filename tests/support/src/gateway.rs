@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -123,8 +123,7 @@ pub fn resident_kib(pid: u32) -> Result<u64> {
 
 /// A loopback address that was free a moment ago.
 pub fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free loopback port")?;
-    listener.local_addr().context("read the port")
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, grille_demo::port::free()?)))
 }
 
 /// A shim for `LD_PRELOAD`, compiled into `dir`, by which syncs fail and clocks step; `faults.c` says how.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use grille_demo::cluster::{Cluster, Options};
 use grille_demo::issuer::{AUDIENCE, Issuer};
 use grille_e2e::grille;
 use grille_ledger::{Chunk, Direction, Reader, Record, SealKey};
+use grille_test_support::free_address;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 
@@ -50,8 +51,7 @@ impl House {
         .await
         .expect("joins");
         let issuer = Issuer::start().await.expect("an issuer");
-        let free =
-            || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a port");
+        let free = || free_address().expect("a port");
         let (listener, admin) = (free(), free());
         let config = format!(
             r#"version = 1

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use grille_demo::cluster::{Cluster, Options};
 use grille_demo::issuer::{AUDIENCE, Issuer};
 use grille_e2e::{components, grille};
 use grille_ledger::{PolicyInForce, Reader, Record, SealKey};
-use grille_test_support::resident_kib;
+use grille_test_support::{free_address, resident_kib};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
@@ -58,8 +58,7 @@ impl House {
         .await
         .expect("joins");
         let issuer = Issuer::start().await.expect("an issuer");
-        let free =
-            || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr()).expect("a port");
+        let free = || free_address().expect("a port");
         let (listener, admin) = (free(), free());
         let base = format!(
             r#"version = 1
