@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use grille_archive::Archive;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
 use crate::settled::{SETTLE_EVERY, Settled};
-use crate::ship::{Shipping, ship_loop};
+use crate::ship::ship_loop;
 use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::unwritable;
 use crate::{SigningKey, Unwritable};
@@ -40,25 +41,24 @@ pub(crate) struct Threads {
 }
 
 impl Threads {
-    pub(crate) fn start(
-        shared: Arc<Shared>,
-        signer: Signer,
-        shipping: Option<Shipping>,
-        lock: File,
-    ) -> io::Result<Self> {
+    pub(crate) fn start(shared: Arc<Shared>, signer: Signer, archive: Option<Archive>, lock: File) -> io::Result<Self> {
         let threads = Self { shared: Arc::clone(&shared), running: Mutex::default(), _lock: lock };
         let sync = std::thread::Builder::new().name("ledger-sync".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || watched(&shared, || sync_loop(&shared))
         })?;
         threads.running.lock().push(sync);
+        let key = signer.key.clone();
         let sign = std::thread::Builder::new().name("ledger-sign".to_owned());
         let sign = sign.spawn(move || watched(&shared, || sign_loop(&shared, signer)))?;
         threads.running.lock().push(sign);
-        if let Some(shipping) = shipping {
+        if let Some(archive) = archive {
             let (shared, stop) = (Arc::clone(&threads.shared), threads.shared.shipper_stops.subscribe());
             let ship = std::thread::Builder::new().name("ledger-ship".to_owned());
-            threads.running.lock().push(ship.spawn(move || watched(&shared, || ship_loop(&shared, &shipping, stop)))?);
+            threads
+                .running
+                .lock()
+                .push(ship.spawn(move || watched(&shared, || ship_loop(&shared, &archive, &key, stop)))?);
         }
         Ok(threads)
     }

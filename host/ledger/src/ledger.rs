@@ -11,6 +11,8 @@ use tokio::sync::watch;
 
 use crate::background::Threads;
 use crate::clock::Clock;
+use crate::frame::segment_path;
+use crate::reader::first_index;
 use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
@@ -211,12 +213,13 @@ impl Ledger {
     /// How far it has come.
     #[must_use]
     pub fn status(&self) -> Status {
+        let written = self.shared.wal.lock().written();
         Status {
             origin: self.shared.origin.to_string(),
-            written: self.shared.wal.lock().written(),
+            written,
             synced: *self.shared.synced.borrow(),
             signed: *self.shared.signed.borrow(),
-            archive: self.shared.has_archive.then(|| self.shared.archived.borrow().clone()),
+            archive: self.shared.shipping.as_ref().map(|_| self.shared.archived.borrow().clone()),
             trouble: self.shared.check().err().map(|error| error.to_string()),
         }
     }
@@ -276,7 +279,7 @@ pub(crate) struct Shared {
     trouble: Mutex<Option<Unwritable>>,
     /// Why the archive is in the way.
     backlog: Mutex<Option<Unwritable>>,
-    has_archive: bool,
+    shipping: Option<Shipping>,
     /// The first segment that the archive has not taken.
     pub(crate) shipped: AtomicU32,
     pub(crate) archived: watch::Sender<Shipped>,
@@ -315,6 +318,8 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, origin, verifier_key, wal, keys, signed, holds } = parts;
         let shipped = ship::marked(&config.path);
+        let anchored = if shipped == 0 { 0 } else { first_index(&config.path, shipped).unwrap_or(0) };
+        let archived = Shipped { anchored, ..Shipped::default() };
         Self {
             dir: config.path,
             origin,
@@ -336,9 +341,9 @@ impl Shared {
             state: AtomicU8::new(0),
             trouble: Mutex::new(None),
             backlog: Mutex::new(None),
-            has_archive: config.shipping.is_some(),
+            shipping: config.shipping,
             shipped: AtomicU32::new(shipped),
-            archived: watch::Sender::default(),
+            archived: watch::Sender::new(archived),
             shipper_stops: watch::Sender::new(false),
             is_dirty: AtomicBool::new(false),
             syncer: Mutex::default(),
@@ -370,6 +375,10 @@ impl Shared {
 
     pub(crate) fn origin(&self) -> Arc<str> {
         Arc::clone(&self.origin)
+    }
+
+    pub(crate) const fn verifier_key(&self) -> &VerifierKey {
+        &self.verifier_key
     }
 
     pub(crate) const fn seal_key(&self) -> &SealKey {
@@ -435,15 +444,19 @@ impl Shared {
         if !tells_step {
             self.tell_clock_step();
         }
-        let placed = {
+        let (placed, has_closed) = {
             let mut wal = self.wal.lock();
+            let segment = wal.segment();
             let before = tells_step.then(|| self.clock.follow());
             let placed = wal.append(frame, leaf_at, sealed_crc);
             if let Some(before) = before.filter(|_| placed.is_err()) {
                 self.clock.go_back(before);
             }
-            placed
+            (placed, wal.segment() != segment)
         };
+        if has_closed {
+            self.count_waiting();
+        }
         let index = placed.map_err(|failed| match failed {
             Failed::Once(full @ Unwritable::Full { .. }) => {
                 self.suspend(full.clone());
@@ -465,19 +478,29 @@ impl Shared {
         state & (SUSPENDED | BACKLOG) != 0 && state & (STOPPED | CLOSED) == 0
     }
 
-    /// Nothing new is written while too much waits for the archive.
-    pub(crate) fn note_backlog(&self, why: Option<Unwritable>) {
-        let is_full = why.is_some();
-        if let Some(why) = &why
-            && self.state.load(Ordering::Acquire) & BACKLOG == 0
-        {
-            tracing::error!(%why, "the ledger cannot go on for now");
+    /// Counts the closed segments that the archive has not taken, whenever there is one more or one less. Nothing new is
+    /// written while there are too many.
+    pub(crate) fn count_waiting(&self) {
+        let Some(Shipping { queue_bytes, goes_on, .. }) = &self.shipping else { return };
+        // Held all along: who counts last knows most.
+        let mut backlog = self.backlog.lock();
+        let (first, open) = (self.shipped.load(Ordering::Acquire), self.wal.lock().segment());
+        let waiting = (first..open).filter_map(|segment| std::fs::metadata(segment_path(&self.dir, segment)).ok());
+        let bytes = waiting.map(|segment| segment.len()).sum();
+        self.archived.send_modify(|state| {
+            state.segments_waiting = open.saturating_sub(first);
+            state.bytes_waiting = bytes;
+        });
+        if bytes <= *queue_bytes || *goes_on {
+            *backlog = None;
+            if self.state.fetch_and(!BACKLOG, Ordering::AcqRel) & BACKLOG != 0 {
+                tracing::info!("the ledger goes on");
+            }
+            return;
         }
-        *self.backlog.lock() = why;
-        if is_full {
-            self.state.fetch_or(BACKLOG, Ordering::AcqRel);
-        } else if self.state.fetch_and(!BACKLOG, Ordering::AcqRel) & BACKLOG != 0 {
-            tracing::info!("the ledger goes on");
+        let why = backlog.insert(Unwritable::Backlog { bytes, limit: *queue_bytes });
+        if self.state.fetch_or(BACKLOG, Ordering::AcqRel) & BACKLOG == 0 {
+            tracing::error!(%why, "the ledger cannot go on for now");
         }
     }
 

@@ -126,7 +126,11 @@ const fn split(size: u64) -> u64 {
 
 /// The hash over the leaves `start..end`, out of a way to read the roots of whole subtrees: `subtree(height, n)` is the
 /// root over the leaves `n << height..(n + 1) << height`.
-fn range_hash<E>(start: u64, end: u64, subtree: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
+pub(crate) fn range_hash<E>(
+    start: u64,
+    end: u64,
+    subtree: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
+) -> Result<Hash, E> {
     let size = end - start;
     if size == 0 {
         return Ok(empty_root());

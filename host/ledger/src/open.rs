@@ -68,13 +68,13 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     let edge = Edge { reader, ..edge };
     let signer = Signer::new(&dir, config.signing_key.clone(), verifier_key.id(), origin.clone(), edge, signed);
     let origin: Arc<str> = origin.into();
-    let shipping = config.shipping.clone();
+    let archive = config.shipping.as_ref().map(|shipping| shipping.archive.clone());
     let shared = Arc::new(Shared::new(Parts { config, origin, verifier_key, wal, keys, signed, holds }));
     if !shared.make_reserve() {
         tracing::warn!(path = %dir.display(), "no space could be set aside for the ends of what is under way");
     }
     let threads =
-        Threads::start(Arc::clone(&shared), signer, shipping, lock).map_err(io("start the threads of", &dir))?;
+        Threads::start(Arc::clone(&shared), signer, archive, lock).map_err(io("start the threads of", &dir))?;
     let mut first = vec![Record::NodeStart(NodeStart {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -86,6 +86,7 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
     first.extend(recovered.map(Record::Recovered));
     first.extend(interrupted.clone().map(Record::Shred));
     shared.begin_node(&first)?;
+    shared.count_waiting();
     if let Some(record) = interrupted {
         // Whether the record was safe before is unknown; it is now.
         sync(&shared).map_err(|why| shared.stop_for_good(why.into()))?;
@@ -134,7 +135,8 @@ pub(crate) fn origin(config: &LedgerConfig) -> Result<String, OpenError> {
     }
 }
 
-/// The newest checkpoint that was signed, with its note. Nothing older and nothing else is ever signed again.
+/// The newest checkpoint that was signed, with its note. Nothing else is ever signed again: older trees only where this one
+/// goes on from them.
 fn last_signed(dir: &Path, key: &VerifierKey) -> Result<Option<(Checkpoint, String)>, OpenError> {
     let read = |name: &str| {
         let path = dir.join(name);

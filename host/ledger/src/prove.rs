@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::ReadError;
-use crate::merkle::{TILE_WIDTH, consistency, extends, includes, inclusion, leaf_hash, perfect_root};
+use crate::merkle::{TILE_WIDTH, consistency, extends, includes, inclusion, leaf_hash, perfect_root, range_hash};
 use crate::note::Checkpoint;
 use crate::sha256::Hash;
 use crate::tiles::{Sort, read_tile, tile_path};
@@ -94,6 +94,14 @@ pub fn prove_consistency(dir: &Path, old: u64, checkpoint: &Checkpoint) -> Resul
     }
     let path = consistency(old, size, &mut subtrees(dir, size))?;
     Ok(Some(Consistency { old, size, path }))
+}
+
+/// The tree when it had `size` records, out of the tiles; none if the checkpoint does not go on from it.
+pub(crate) fn earlier(dir: &Path, size: u64, checkpoint: &Checkpoint) -> Result<Option<Checkpoint>, ReadError> {
+    let Some(proof) = prove_consistency(dir, size, checkpoint)? else { return Ok(None) };
+    let root = range_hash(0, size, &mut subtrees(dir, checkpoint.size))?;
+    let origin = checkpoint.origin.clone();
+    Ok(proof.proves(&root, &checkpoint.root).then_some(Checkpoint { origin, size, root }))
 }
 
 /// The leaf of record `index` as the tiles hold it; none if the checkpoint does not cover it.

@@ -3,6 +3,8 @@
 //!
 //! Wrapped keys are never shipped: an archive that nobody can delete from would undo every shredding.
 
+mod claim;
+mod closed;
 mod held;
 
 use std::fs;
@@ -14,15 +16,17 @@ use std::time::Duration;
 use grille_archive::{Archive, ArchiveError};
 use grille_policy::Digest;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep};
 
-use crate::Unwritable;
+use crate::SigningKey;
 use crate::frame::segment_path;
 use crate::ledger::Shared;
 use crate::note::Checkpoint;
 use crate::reader::first_index;
 use crate::sha256::sha256;
 use crate::tiles::{Durability, replace};
+pub use claim::ClaimError;
+pub(crate) use claim::claim;
 use held::HeldSessions;
 
 /// How often it is looked whether something has to go.
@@ -33,6 +37,9 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 const ANCHOR_EVERY: Duration = Duration::from_secs(300);
 /// A segment with anything in it is closed after this, so that a quiet node's records go, too.
 pub(crate) const SEGMENT_AGE: Duration = Duration::from_secs(3600);
+
+/// What the note of a segment is called by, beside it.
+pub(crate) const NOTE: &str = "checkpoint";
 
 /// Where sealed segments go, and what happens while they cannot.
 #[derive(Debug, Clone)]
@@ -60,7 +67,7 @@ pub struct Shipped {
 }
 
 /// Ships until it is told to stop.
-pub(crate) fn ship_loop(shared: &Shared, shipping: &Shipping, mut stop: watch::Receiver<bool>) {
+pub(crate) fn ship_loop(shared: &Shared, archive: &Archive, key: &SigningKey, mut stop: watch::Receiver<bool>) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -71,36 +78,17 @@ pub(crate) fn ship_loop(shared: &Shared, shipping: &Shipping, mut stop: watch::R
     runtime.block_on(async {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => {}
-            () = count(shared, shipping) => {}
-            () = ship(shared, shipping) => {}
+            () = ship(shared, archive, key) => {}
         }
     });
 }
 
-/// Counts what waits while the archive is busy or away.
-async fn count(shared: &Shared, shipping: &Shipping) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let (first, open) = (shared.shipped.load(Ordering::Acquire), shared.wal.lock().segment());
-        let bytes = (first..open).filter_map(|segment| fs::metadata(segment_path(&shared.dir, segment)).ok());
-        let bytes = bytes.map(|segment| segment.len()).sum();
-        shared.archived.send_modify(|state| {
-            state.segments_waiting = open - first.min(open);
-            state.bytes_waiting = bytes;
-        });
-        let is_full = bytes > shipping.queue_bytes && !shipping.goes_on;
-        shared.note_backlog(is_full.then_some(Unwritable::Backlog { bytes, limit: shipping.queue_bytes }));
-    }
-}
-
-async fn ship(shared: &Shared, shipping: &Shipping) {
+async fn ship(shared: &Shared, archive: &Archive, key: &SigningKey) {
     let mut pause = LOOK;
-    let mut anchored = Anchored { size: 0, at: None };
+    let mut anchored = Anchored { size: shared.archived.borrow().anchored, at: None };
     let mut held = HeldSessions::default();
     loop {
-        let failed = turn(shared, &shipping.archive, &mut held, &mut anchored).await.err();
+        let failed = turn(shared, archive, key, &mut held, &mut anchored).await.err();
         let trouble = failed.as_ref().map(Failed::describe);
         match (&failed, &trouble) {
             (Some(Failed::Conflict(name)), _) => {
@@ -158,6 +146,7 @@ impl From<ArchiveError> for Failed {
 async fn turn(
     shared: &Shared,
     archive: &Archive,
+    key: &SigningKey,
     held: &mut HeldSessions,
     anchored: &mut Anchored,
 ) -> Result<(), Failed> {
@@ -179,9 +168,14 @@ async fn turn(
         }
         let is_held = held.touch(shared, segment).map_err(|error| Failed::Local(error.to_string()))?;
         let bytes = read(&segment_path(&shared.dir, segment))?;
+        // The note first: nothing is there without its proof.
+        let note = closed::note(shared, key, next).map_err(Failed::Local)?;
+        archive.put(&note_name(shared, segment), note.into(), is_held).await?;
         archive.put(&segment_name(shared, segment), bytes.into(), is_held).await?;
         mark(&shared.dir, segment + 1).map_err(|error| Failed::Local(format!("note what was shipped: {error}")))?;
         shared.shipped.store(segment + 1, Ordering::Release);
+        shared.count_waiting();
+        anchored.size = anchored.size.max(next);
         has_shipped = true;
     }
     let is_due = anchored.at.is_none_or(|at| at.elapsed() >= ANCHOR_EVERY);
@@ -211,12 +205,21 @@ async fn tell_holds(shared: &Shared, archive: &Archive, held: &mut HeldSessions)
     for segment in 0..shared.shipped.load(Ordering::Acquire) {
         let is_held = held.touch(shared, segment).map_err(|error| Failed::Local(error.to_string()))?;
         archive.hold(&segment_name(shared, segment), is_held).await?;
+        // Earlier versions put none there.
+        let note = note_name(shared, segment);
+        if archive.get(&note).await?.is_some() {
+            archive.hold(&note, is_held).await?;
+        }
     }
     Ok(())
 }
 
 fn segment_name(shared: &Shared, segment: u32) -> String {
     name(shared, &format!("wal/{segment:08}.wal"))
+}
+
+fn note_name(shared: &Shared, segment: u32) -> String {
+    name(shared, &format!("wal/{segment:08}.{NOTE}"))
 }
 
 fn name(shared: &Shared, what: &str) -> String {
@@ -234,49 +237,4 @@ pub(crate) fn marked(dir: &Path) -> u32 {
 
 fn mark(dir: &Path, next: u32) -> io::Result<()> {
     replace(&dir.join("shipped"), format!("{next}\n").as_bytes(), Durability::Derived)
-}
-
-/// The archive's word that no other directory writes under this log's name. Who had it once may start while the archive is
-/// away; who runs two copies of one directory is found out by the first segment that differs.
-pub(crate) fn claim(dir: &Path, origin: &str, archive: &Archive) -> Result<(), ClaimError> {
-    let path = dir.join("claim");
-    let own = match fs::read(&path) {
-        Ok(own) => own,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let mut random = [0; 16];
-            aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no random number"))?;
-            let own = format!("{}\n", crate::sha256::to_base64(&random)).into_bytes();
-            replace(&path, &own, Durability::Synced)?;
-            own
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let archive = archive.clone();
-    let name = format!("{origin}/writer");
-    // A thread of its own, since the caller may be inside a runtime.
-    let asked = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok::<_, ClaimError>(runtime.block_on(archive.put(&name, own.into(), false))?)
-    });
-    match asked.join().unwrap_or_else(|_| Err(io::Error::other("the thread that asked panicked").into())) {
-        Ok(()) if dir.join("shipped").exists() => Ok(()),
-        Ok(()) => Ok(mark(dir, 0)?),
-        Err(ClaimError::Archive(why @ ArchiveError::Store { .. })) if dir.join("shipped").exists() => {
-            tracing::warn!(%why, "the archive is away at start; the name was this ledger's before");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Why the name is not this directory's.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClaimError {
-    /// The directory's own half of it.
-    #[error("the claim in the ledger's directory")]
-    Io(#[from] io::Error),
-    /// The archive's.
-    #[error(transparent)]
-    Archive(#[from] ArchiveError),
 }

@@ -54,6 +54,8 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> VerifyError {
 struct Walk {
     dir: PathBuf,
     anchors: Anchors,
+    /// How many of the anchors' checkpoints, by their size, lie behind.
+    met: usize,
     signed: u64,
     reader: FrameReader,
     frontier: Frontier,
@@ -67,7 +69,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn new(dir: &Path, anchors: Anchors) -> Result<Self, VerifyError> {
+    fn new(dir: &Path, mut anchors: Anchors) -> Result<Self, VerifyError> {
+        anchors.passed.sort_by_key(|(_, passed)| passed.size);
         let reader = FrameReader::open(dir).and_then(FrameReader::until_now).map_err(io(&segment_path(dir, 0)))?;
         let signed = anchors.newest.as_ref().map_or(0, |newest| newest.size);
         let any = anchors.newest.iter().chain(anchors.passed.iter().map(|(_, passed)| passed)).next();
@@ -75,6 +78,7 @@ impl Walk {
         Ok(Self {
             dir: dir.to_owned(),
             anchors,
+            met: 0,
             signed,
             reader,
             frontier: Frontier::default(),
@@ -140,7 +144,11 @@ impl Walk {
             return Ok(damage);
         }
         let size = self.frontier.size();
-        for (path, seen) in self.anchors.passed.iter().filter(|(_, seen)| seen.size == size) {
+        while let Some((path, seen)) = self.anchors.passed.get(self.met).filter(|(_, seen)| seen.size <= size) {
+            self.met += 1;
+            if seen.size < size {
+                continue;
+            }
             if seen.root != self.frontier.root() {
                 let detail = format!("the log was another one when its first {size} records were signed here");
                 return Ok(Some(Damage::whole(DamageKind::Fork, path, detail)));

@@ -33,10 +33,14 @@ fn wait(ledger: &Ledger, what: &str, is_so: impl Fn(&Shipped) -> bool) {
     }
 }
 
-fn segments(dir: &Path) -> Vec<PathBuf> {
+fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();
     found
+}
+
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    files(dir).into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "wal")).collect()
 }
 
 #[tokio::test]
@@ -58,7 +62,7 @@ async fn closed_segments_and_checkpoints_are_in_the_archive() {
     for (own, copy) in segments(&path.join("wal")).iter().zip(&shipped) {
         assert_eq!(fs::read(own).unwrap(), fs::read(copy).unwrap(), "{}", own.display());
     }
-    let notes = segments(&archive.join("grille/test/checkpoint"));
+    let notes = files(&archive.join("grille/test/checkpoint"));
     let note = fs::read_to_string(notes.last().unwrap()).unwrap();
     assert!(note.starts_with("grille/test\n"), "{note}");
     assert!(!archive.join("grille/test/keys").exists(), "what is destroyed here is destroyed there");
@@ -86,6 +90,10 @@ async fn an_archive_that_is_away_stops_new_work_at_the_cap_and_catches_up() {
         assert!(Instant::now() < deadline, "{:?}", ledger.status());
     };
     assert!(matches!(refused, Unwritable::Backlog { limit: 200_000, .. }), "{refused:?}");
+    // However fast they came: the segment that went beyond the cap was the last one.
+    let wal = segments(&path.join("wal"));
+    let closed: u64 = wal[..wal.len() - 1].iter().map(|segment| fs::metadata(segment).unwrap().len()).sum();
+    assert!((200_001..=260_000).contains(&closed), "{closed} bytes of closed segments");
     assert!(ledger.status().trouble.unwrap().contains("wait for the archive"));
     // What is under way comes to its end.
     under_way.append(&outcome(facts(1_000).id, 1)).unwrap();
@@ -133,8 +141,8 @@ async fn one_name_in_an_archive_has_one_ledger() {
     let dir = tempfile::tempdir().unwrap();
     let (archive, keys) = (dir.path().join("archive"), Keys::generate());
     let (first, second) = (dir.path().join("first"), dir.path().join("second"));
-    let ledger = Ledger::open(config(&keys, &first, &archive, false)).unwrap();
-    let refused = Ledger::open(config(&keys, &second, &archive, false)).err().unwrap();
+    let ledger = Ledger::open(config(&keys, &first, &archive, true)).unwrap();
+    let refused = Ledger::open(config(&keys, &second, &archive, true)).err().unwrap();
     assert!(matches!(refused, OpenError::Claim { .. }), "{refused:?}");
     ledger.shutdown().await.unwrap();
     drop(ledger);
@@ -142,7 +150,7 @@ async fn one_name_in_an_archive_has_one_ledger() {
     // A copy of the whole directory has the same claim; its first segment that differs gives it away.
     drop(fs::remove_dir_all(&second));
     assert!(std::process::Command::new("cp").arg("-r").args([&first, &second]).status().unwrap().success());
-    let [ledger, copy] = [&first, &second].map(|path| Ledger::open(config(&keys, path, &archive, false)).unwrap());
+    let [ledger, copy] = [&first, &second].map(|path| Ledger::open(config(&keys, path, &archive, true)).unwrap());
     write_sessions(&ledger, 0..20, 10);
     ledger.checkpoint().await.unwrap();
     wait(&ledger, "all is shipped", |archive| archive.segments_waiting == 0);
@@ -173,13 +181,13 @@ async fn what_the_archive_holds_verifies_by_itself_and_harm_to_it_is_named() {
     let VerifyReport::Ok(sound) = judge(&whole, &key) else { panic!("{:?}", judge(&whole, &key)) };
     assert_eq!(sound.origin.as_deref(), Some("grille/test"));
     assert!(sound.is_key_trusted && sound.root.is_some(), "{sound:?}");
-    assert!(sound.signed > 0 && sound.signed <= sound.records && sound.records > 1_000, "{sound:?}");
+    assert!(sound.records > 1_000 && sound.signed == sound.records && sound.unsigned == 0, "each is proven: {sound:?}");
     assert!(sound.ahead > 0, "the segment that is written to is the node's own: {sound:?}");
     let without = verify_archived(&whole, &mut VerifyOptions::default());
     assert!(matches!(without, Err(VerifyError::NoKey { .. })), "an archive vouches for no key: {without:?}");
 
     let other = SigningKey::generate().unwrap();
-    let notes = segments(&whole.join("checkpoint"));
+    let notes = files(&whole.join("checkpoint"));
     let (wal, note) = (segments(&whole.join("wal")), notes.last().unwrap().file_name().unwrap().to_owned());
     let middle = wal[wal.len() / 2].file_name().unwrap().to_owned();
     type Harm<'a> = &'a dyn Fn(&Path);
@@ -189,7 +197,10 @@ async fn what_the_archive_holds_verifies_by_itself_and_harm_to_it_is_named() {
         bytes[at] ^= 1;
         fs::write(file, bytes).unwrap();
     };
-    let harms: [(&str, Harm<'_>, &[DamageKind]); 4] = [
+    let (last, before) = (wal[wal.len() - 1].clone(), wal[wal.len() - 2].clone());
+    let place =
+        |path: &Path, own: &Path, ending: &str| path.join("wal").join(own.with_extension(ending).file_name().unwrap());
+    let harms: [(&str, Harm<'_>, &[DamageKind]); 11] = [
         (
             "a byte of a segment",
             &|path| flip(&path.join("wal").join(&middle)),
@@ -205,6 +216,42 @@ async fn what_the_archive_holds_verifies_by_itself_and_harm_to_it_is_named() {
             },
             &[DamageKind::Fork],
         ),
+        (
+            "the note of a segment",
+            &|path| fs::remove_file(place(path, &before, "checkpoint")).unwrap(),
+            &[DamageKind::CheckpointMissing],
+        ),
+        (
+            "the note of the last segment",
+            &|path| fs::remove_file(place(path, &last, "checkpoint")).unwrap(),
+            &[DamageKind::CheckpointMissing],
+        ),
+        ("a byte of a segment's note", &|path| flip(&place(path, &before, "checkpoint")), &[DamageKind::Checkpoint]),
+        (
+            "an earlier note in place of a segment's",
+            &|path| {
+                fs::copy(place(path, &before, "checkpoint"), place(path, &last, "checkpoint")).unwrap();
+            },
+            &[DamageKind::Inserted],
+        ),
+        ("the end of the last segment", &|path| cut_a_record(&place(path, &last, "wal")), &[DamageKind::Truncated]),
+        (
+            "the newest segments without their notes",
+            &|path| {
+                fs::remove_file(place(path, &last, "wal")).unwrap();
+                fs::remove_file(place(path, &before, "wal")).unwrap();
+            },
+            &[DamageKind::SegmentMissing],
+        ),
+        (
+            "all notes that were published",
+            &|path| {
+                fs::remove_dir_all(path.join("checkpoint")).unwrap();
+                fs::remove_file(place(path, &last, "wal")).unwrap();
+                fs::remove_file(place(path, &before, "wal")).unwrap();
+            },
+            &[DamageKind::SegmentMissing],
+        ),
     ];
     for (number, (what, harm, kinds)) in harms.into_iter().enumerate() {
         let copy = dir.path().join(number.to_string());
@@ -217,6 +264,92 @@ async fn what_the_archive_holds_verifies_by_itself_and_harm_to_it_is_named() {
         panic!("another key signed nothing here")
     };
     assert_eq!(damage.kind, DamageKind::ForeignKey);
+}
+
+/// Takes the last record of a segment away, and not a byte of the one before.
+fn cut_a_record(segment: &Path) {
+    let bytes = fs::read(segment).unwrap();
+    let length = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let mut at = 64;
+    while at + 16 + length(at) < bytes.len() {
+        at += 16 + length(at);
+    }
+    fs::write(segment, &bytes[..at]).unwrap();
+}
+
+#[tokio::test]
+async fn an_archive_that_was_cut_does_not_meet_a_note_that_somebody_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, archive, keys) = (dir.path().join("ledger"), dir.path().join("archive"), Keys::generate());
+    let ledger = Ledger::open(config(&keys, &path, &archive, true)).unwrap();
+    write_sessions(&ledger, 0..40, 10);
+    ledger.checkpoint().await.unwrap();
+    wait(&ledger, "all is shipped", |archive| archive.segments_waiting == 0 && archive.anchored > 0);
+    ledger.shutdown().await.unwrap();
+    let whole = archive.join("grille/test");
+    let judge = |known: &Path| {
+        let key = Some(keys.signing.verifier_key("grille/test").unwrap());
+        verify_archived(&whole, &mut VerifyOptions { key, known: vec![known.to_owned()], ..VerifyOptions::default() })
+    };
+    let wal = segments(&whole.join("wal"));
+    let last = wal.last().unwrap();
+    let kept = dir.path().join("kept");
+    fs::copy(last.with_extension("checkpoint"), &kept).unwrap();
+    let report = judge(&kept).unwrap();
+    assert!(matches!(&report, VerifyReport::Ok(sound) if sound.signed == sound.records), "{report:?}");
+    // The node's own checkpoint covers what the archive does not have yet.
+    let published = judge(&path.join("checkpoint")).unwrap();
+    let is_short = |report: &VerifyReport, kind| matches!(report, VerifyReport::Damage(damage) if damage.kind == kind);
+    assert!(is_short(&published, DamageKind::Truncated), "{published:?}");
+
+    // Segment and note are gone together, and only somebody's note tells.
+    fs::remove_file(last).unwrap();
+    fs::remove_file(last.with_extension("checkpoint")).unwrap();
+    let VerifyReport::Damage(damage) = judge(&kept).unwrap() else { panic!("the end is gone") };
+    let proven = first_of(&wal[wal.len() - 1], &path);
+    assert_eq!((damage.kind, damage.index), (DamageKind::Truncated, Some(proven)), "{damage:?}");
+    assert!(damage.detail.contains("kept") && damage.file.ends_with(last.file_name().unwrap()), "{damage:?}");
+
+    // What an earlier version put there verifies as far as its notes go, and says how far that is.
+    for segment in &wal[..wal.len() - 1] {
+        fs::remove_file(segment.with_extension("checkpoint")).unwrap();
+    }
+    let key = Some(keys.signing.verifier_key("grille/test").unwrap());
+    let report = verify_archived(&whole, &mut VerifyOptions { key, ..VerifyOptions::default() }).unwrap();
+    let VerifyReport::Ok(sound) = report else { panic!("{report:?}") };
+    assert_eq!((sound.records, sound.signed + sound.unsigned), (proven, proven), "{sound:?}");
+}
+
+/// The index of a segment's first record, as its first line in the ledger says.
+fn first_of(segment: &Path, ledger: &Path) -> u64 {
+    let own = fs::read(ledger.join("wal").join(segment.file_name().unwrap())).unwrap();
+    let line = String::from_utf8_lossy(&own[..64]).trim_end().to_owned();
+    line.rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Tiles that are not those of the published tree sign nothing.
+#[tokio::test]
+async fn no_note_of_a_segment_is_signed_that_the_published_tree_does_not_prove() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, archive, keys) = (dir.path().join("ledger"), dir.path().join("archive"), Keys::generate());
+    let ledger = Ledger::open(config(&keys, &path, &archive, true)).unwrap();
+    let away = dir.path().join("away");
+    fs::rename(&archive, &away).unwrap();
+    fs::write(&archive, "no folder").unwrap();
+    write_sessions(&ledger, 0..60, 10);
+    ledger.checkpoint().await.unwrap();
+    let tile = path.join("tile/0/000");
+    let mut bytes = fs::read(&tile).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&tile, &bytes).unwrap();
+    fs::remove_file(&archive).unwrap();
+    fs::rename(&away, &archive).unwrap();
+    wait(&ledger, "it says why", |archive| archive.trouble.as_ref().is_some_and(|why| why.contains("tiles beside it")));
+    assert!(!archive.join("grille/test/wal/00000000.checkpoint").exists());
+    bytes[40] ^= 1;
+    fs::write(&tile, &bytes).unwrap();
+    wait(&ledger, "it goes on", |archive| archive.segments_waiting == 0);
+    ledger.shutdown().await.unwrap();
 }
 
 /// The same note with another root, signed by the same key.

@@ -220,5 +220,6 @@ fn a_store_that_is_away_stops_nothing_until_the_cap() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     let (is_ok, is_ours) = (said.contains("\"ok\": true"), said.contains("\"key\": \"configured\""));
-    assert!(is_ok && is_ours && !said.contains("\"records\": 0"), "{said}");
+    let all = said.contains("\"unsigned\": 0,");
+    assert!(is_ok && is_ours && all && !said.contains("\"records\": 0"), "{said}");
 }

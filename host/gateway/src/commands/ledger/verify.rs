@@ -160,6 +160,7 @@ fn sound_text(sound: &Sound, trust: Trust) -> String {
     let head = match (sound.signed, sound.ahead) {
         (0, 0) => format!("OK: {} records hold together; nothing is signed yet", sound.records),
         (0, _) => format!("OK: {} records hold together; whatever was signed covers more than these", sound.records),
+        (signed, _) if signed == sound.records => format!("OK: {signed} records, all of them under the checkpoint"),
         (signed, _) => format!("OK: {} records, {signed} of them under the checkpoint", sound.records),
     };
     let root = sound.root.map(|root| base64(&root)).unwrap_or_default();
