@@ -22,6 +22,7 @@ use grille_policy::{Digest, RequestId, SessionId};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use crate::note::LastSigned;
 use crate::prove::{Prover, prove_consistency};
 use crate::reader::{Contents, Entry, Reader, SessionEnd};
 use crate::sha256::to_base64;
@@ -117,10 +118,26 @@ impl Reader {
         Ok(Selection { reader: self.clone(), query, picked, tally: Some(tally) })
     }
 
+    /// The name of the log, as it tells it itself.
+    pub fn origin(&self) -> Result<String, ReadError> {
+        Ok(VerifierKey::from_file(&self.dir().join("log.vkey"))?.origin().to_owned())
+    }
+
     fn published(&self, key: &VerifierKey) -> Result<(Checkpoint, String), ExportError> {
-        let note = std::fs::read_to_string(self.dir().join("checkpoint"));
-        let note = note.map_err(|_| ExportError::Checkpoint(NoteError::Malformed))?;
+        // Of a log that was put aside the last word counts, also where that was never published.
+        let last = read_beside(self.dir(), "last_signed")?.filter(|_| self.is_kept());
+        let last = last.and_then(|text| LastSigned::parse(&text)).map(|last| last.note);
+        let note = match last {
+            Some(note) => Some(note),
+            None => read_beside(self.dir(), "checkpoint")?,
+        };
+        let note = note.ok_or(ExportError::Checkpoint(NoteError::Malformed))?;
         Ok((Checkpoint::open(&note, key).map_err(ExportError::Checkpoint)?, note))
+    }
+
+    /// Where the components and the witnesses' policy lie: a log that was put aside left them to the one that follows it.
+    fn home(&self) -> &Path {
+        self.dir().ancestors().nth(2).filter(|_| self.is_kept()).unwrap_or_else(|| self.dir())
     }
 }
 
@@ -129,6 +146,12 @@ impl Selection {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.picked.sessions.is_empty() && self.tally.is_none()
+    }
+
+    /// How many sessions.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.picked.sessions.len()
     }
 
     /// Writes the bundle. Memory is bounded by the largest record and the report's lines.
@@ -213,7 +236,7 @@ impl Writer<'_, '_> {
     /// What witnesses signed of this log, that it goes on to the bundle's checkpoint, and who they are said to be.
     fn witnesses(&mut self, key: &VerifierKey) -> Result<(), ExportError> {
         let (dir, checkpoint) = (self.reader.dir(), &self.picked.checkpoint);
-        if let Some(text) = read_beside(dir, "policy.txt")? {
+        if let Some(text) = read_beside(self.reader.home(), "policy.txt")? {
             self.bundle.add("policy.txt", text.as_bytes())?;
         }
         let Some(note) = read_beside(dir, "witnessed")? else { return Ok(()) };
@@ -331,7 +354,7 @@ impl Writer<'_, '_> {
         {
             for digest in digests {
                 let name = format!("plugins/{digest}.{ending}");
-                match read_kept(self.reader.dir(), kept, digest)? {
+                match read_kept(self.reader.home(), kept, digest)? {
                     Some(bytes) => self.bundle.add(&name, &bytes)?,
                     None => missing.push(name),
                 }

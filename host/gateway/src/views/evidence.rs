@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use grille_admin::view::{FoundOperation, FoundSession, SignedCheckpoint};
 use grille_admin::{BundleStream, EvidenceView, EvidenceWish, Quarter, SessionSearch, Unreadable};
 use grille_ledger::{
-    Checkpoint, ExportOptions, Exported, Ledger, Match, Period, Reader, SealKey, Selection, SessionFound, SessionQuery,
-    SigningKey,
+    Checkpoint, ExportError, ExportOptions, Exported, Ledger, Match, Period, Reader, SealKey, Selection, SessionFound,
+    SessionQuery, SigningKey,
 };
 use grille_policy::{BoxFuture, Subject};
 use tokio::sync::{Semaphore, mpsc};
@@ -87,17 +87,47 @@ impl Evidence {
         self.ledger.checkpoint().await.map_err(|error| Unreadable(error.to_string()))?;
         let query = query(search);
         let select = move |this: &Self| {
-            let (reader, key) = (this.reader()?, this.ledger.verifier_key());
-            let selected = match hipaa {
-                Some(quarter) => {
-                    let (from, to) = quarter.span_us();
-                    reader.select_period(Period { name: quarter.to_string(), from, to }, key)
-                }
-                None => reader.select(&query, key),
-            };
-            selected.map_err(|error| Unreadable(error.to_string()))
+            let Some(quarter) = hipaa else { return this.pick(&query) };
+            let (from, to) = quarter.span_us();
+            let period = Period { name: quarter.to_string(), from, to };
+            let selected = this.reader()?.select_period(period, this.ledger.verifier_key());
+            selected.map_err(unpicked)
         };
         self.apart(select).await
+    }
+
+    /// Out of the log in force; sessions that are asked for by their ids are looked for in those that were put aside, too.
+    /// A bundle is of one log, because one checkpoint proves it.
+    fn pick(&self, query: &SessionQuery) -> Result<Selection, Unreadable> {
+        let mut picked = self.reader()?.select(query, self.ledger.verifier_key()).map_err(unpicked)?;
+        let (mut wanted, mut trouble) = (query.sessions.clone(), None);
+        wanted.sort();
+        wanted.dedup();
+        let readers = Reader::all(self.ledger.path(), Some(self.seal.clone())).map_err(unreadable)?;
+        for reader in readers.into_iter().skip(1) {
+            if picked.sessions() == wanted.len() || wanted.is_empty() {
+                break;
+            }
+            match self.pick_of(&reader, query) {
+                Ok(older) if older.is_empty() => {}
+                Ok(older) if picked.is_empty() => picked = older,
+                Ok(_) => {
+                    let why = "these sessions stand in logs of different names: export those of each log apart";
+                    return Err(Unreadable(why.to_owned()));
+                }
+                Err(error) => trouble = trouble.or(Some(error)),
+            }
+        }
+        // A log that cannot be read is in the way of nothing but what it may hold.
+        trouble.filter(|_| picked.is_empty()).map_or(Ok(picked), Err)
+    }
+
+    /// Out of a log that was put aside, under its own name and last checkpoint.
+    fn pick_of(&self, reader: &Reader, query: &SessionQuery) -> Result<Selection, Unreadable> {
+        let origin = reader.origin().map_err(unreadable)?;
+        let key = self.signing.verifier_key(&origin).map_err(|error| Unreadable(error.to_string()))?;
+        let selected = reader.select(query, &key).map_err(|error| Unreadable(causes(&error)));
+        selected.map_err(|Unreadable(why)| Unreadable(format!("the log {origin}, which was put aside: {why}")))
     }
 
     /// Writes a bundle.
@@ -167,6 +197,10 @@ impl EvidenceView for Evidence {
             })
         })
     }
+}
+
+fn unpicked(error: ExportError) -> Unreadable {
+    Unreadable(error.to_string())
 }
 
 fn query(search: &SessionSearch) -> SessionQuery {

@@ -238,7 +238,7 @@ async fn without_a_gateway_its_owner_exports_and_that_is_a_record_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_log_is_followed_by_another_that_says_so() {
     let own = Own::new();
-    own.record().await;
+    let id = own.record().await;
     let recover = |words: &[&str]| own.run(&[&["ledger", "recover"], words].concat());
     let (code, said) = recover(&["--new-epoch", "--reason", "why not"]);
     assert!(code == 1 && said.contains("holds: nothing is wrong with it"), "{said}");
@@ -257,6 +257,20 @@ async fn a_broken_log_is_followed_by_another_that_says_so() {
     let kept = own.dir.path().join("ledger/epochs/1");
     let (code, said) = own.run(&["ledger", "verify", kept.to_str().unwrap()]);
     assert!(code == 1 && said.contains("DAMAGED"), "{said}");
+
+    // What is left of its sessions is exported under its own name and key.
+    let (bundle, key) = (own.dir.path().join("case.tar"), kept.join("log.vkey"));
+    let words = ["ledger", "export", "--offline", "--session", &id, "--out", bundle.to_str().unwrap()];
+    let (code, said) = own.run(&words);
+    assert_eq!(code, 0, "{said}");
+    let (code, said) = own.run(&["ledger", "verify", bundle.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    let is_old = said.contains("OK: ") && said.contains("log        ") && !said.contains("epoch-2");
+    assert!(code == 0 && is_old, "{said}");
+    fs::remove_file(&bundle).unwrap();
+    let later = own.record().await;
+    let (code, said) = own.run(&[&words[..], &["--session", &later]].concat());
+    assert!(code == 3 && said.contains("export those of each log apart"), "{said}");
+
     let reader = Reader::open(&own.dir.path().join("ledger"), Some(own.seal.clone())).unwrap();
     let gap = reader.records().unwrap().find_map(|entry| match entry.unwrap().record() {
         Some(Record::Gap(gap)) => Some(format!("{:?} {}", gap.by, gap.reason)),

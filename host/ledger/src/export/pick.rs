@@ -113,6 +113,13 @@ pub(super) fn pick(
             }
         }
     }
+    if reader.is_kept() {
+        // Nobody goes on with it, and this look is a record of the log that follows.
+        for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
+            session.end = SessionEnd::Lost;
+        }
+        node.export = None;
+    }
     sessions.retain(|_, session| session.is_wanted(query));
     if sessions.values().map(|session| session.operations).sum::<usize>() > OPERATIONS_MAX {
         return Err(ExportError::TooLarge { limit: OPERATIONS_MAX });

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use grille_ledger::{
-    By, Checkpoint, Ledger, OpenError, Reader, Record, RecoverError, Recovery, VerifyOptions, VerifyReport, recover,
-    verify,
+    By, Checkpoint, Ledger, OpenError, Reader, Record, RecoverError, Recovery, SessionQuery, VerifyOptions,
+    VerifyReport, recover, verify,
 };
 
+use crate::scene::Scene;
 use crate::support::{Keys, write_sessions};
 
 async fn written(keys: &Keys, path: &Path) -> Vec<u8> {
@@ -94,6 +95,30 @@ async fn a_key_that_is_lost_takes_a_new_beginning_and_a_writer_is_in_the_way() {
     assert_eq!(recovery.why.as_deref(), Some("its last checkpoint was signed with another key"));
     ledger.shutdown().await.unwrap();
     assert!(is_ok(dir.path()) && is_ok(&recovery.kept));
+}
+
+#[tokio::test]
+async fn sessions_of_a_log_that_was_put_aside_are_exported_under_its_own_key() {
+    let scene = Scene::begin().await;
+    let (keys, path) = (&scene.keys, &scene.ledger());
+    let wal = fs::read(path.join("wal/00000000.wal")).unwrap();
+    fs::write(path.join("wal/00000000.wal"), &wal[..wal.len() - 3_000]).unwrap();
+    let (_, ledger) = again(keys, path).unwrap();
+    ledger.shutdown().await.unwrap();
+    let readers = Reader::all(path, Some(keys.seal.clone())).unwrap();
+    assert_eq!(readers[1].origin().unwrap(), "grille/test");
+    let files = scene.export_of(&readers[1], &scene.both(), true);
+    assert!(files.keys().any(|name| name.starts_with("plugins/")), "what decided stayed with the new log");
+    let Some((code, said)) = scene.judge(&files, None) else { return };
+    assert_eq!((code, &said["damage"]), (0, &serde_json::json!([])), "{said:#}");
+    assert_eq!((&said["sessions"], &said["closed"]), (&2.into(), &2.into()), "{said:#}");
+
+    // The one whose end was cut off has none, and nothing of it is wrong.
+    let newest = readers[1].sessions(1).unwrap()[0].id;
+    let query = SessionQuery { sessions: vec![newest], ..SessionQuery::default() };
+    let (code, said) = scene.judge(&scene.export_of(&readers[1], &query, false), None).unwrap();
+    assert_eq!((code, &said["sessions"], &said["closed"]), (0, &1.into(), &0.into()), "{said:#}");
+    assert!(said["notes"].to_string().contains("ended with its node"), "{said:#}");
 }
 
 /// Interrupted after each step, a start refuses and the next run ends it.

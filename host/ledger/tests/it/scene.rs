@@ -60,7 +60,10 @@ impl Scene {
     }
 
     pub(crate) fn export(&self, query: &SessionQuery, with_contents: bool) -> Files {
-        let reader = Reader::open(&self.ledger(), Some(self.keys.seal.clone())).unwrap();
+        self.export_of(&Reader::open(&self.ledger(), Some(self.keys.seal.clone())).unwrap(), query, with_contents)
+    }
+
+    pub(crate) fn export_of(&self, reader: &Reader, query: &SessionQuery, with_contents: bool) -> Files {
         let key = self.keys.signing.verifier_key("grille/test").unwrap();
         let options = ExportOptions {
             signing_key: &self.keys.signing,
