@@ -13,7 +13,7 @@ use grille_policy::Mode;
 use crate::app::Shared;
 use crate::caller::{Caller, Right};
 use crate::problem::Problem;
-use crate::view::{Policies, Policy, Status};
+use crate::view::{Ledger, Policies, Policy, Status, Tail};
 
 /// The figures, for who watches the gateway.
 pub(crate) async fn show(State(app): Shared, caller: Caller) -> Result<impl IntoResponse, Problem> {
@@ -56,11 +56,8 @@ fn render(status: &Status, policies: &Policies) -> String {
     {
         page.sample("", &labels(&[("stage", stage)]), count);
     }
-    page.family("grille_ledger_unsigned_tail", "gauge", "Records behind the published checkpoint.");
-    page.sample("", "", status.ledger.written.saturating_sub(status.ledger.signed));
+    tails(&mut page, &status.ledger);
     if let Some(archive) = &status.ledger.archive {
-        page.family("grille_ledger_unanchored_tail", "gauge", "Records behind the checkpoint that the archive holds.");
-        page.sample("", "", status.ledger.written.saturating_sub(archive.anchored));
         page.family("grille_ledger_archive_waiting_bytes", "gauge", "Closed segments that the archive has not taken.");
         page.sample("", "", archive.bytes_waiting);
         page.family("grille_ledger_archive_reachable", "gauge", "Whether the archive took what it was last offered.");
@@ -68,6 +65,35 @@ fn render(status: &Status, policies: &Policies) -> String {
     }
     of_policies(&mut page, &policies.policies);
     page.text
+}
+
+/// What nobody vouches for yet. Where there is no witness or no archive, there is no figure either.
+fn tails(page: &mut Page, ledger: &Ledger) {
+    let mut tail = |names: [&'static str; 2], helps: [&str; 2], tail: Option<Tail>| {
+        let Some(Tail { records, age_ms }) = tail else { return };
+        page.family(names[0], "gauge", helps[0]);
+        page.sample("", "", records);
+        page.family(names[1], "gauge", helps[1]);
+        page.sample("", "", age_ms as f64 / 1000.0);
+    };
+    tail(
+        ["grille_ledger_unsigned_tail", "grille_ledger_unsigned_tail_seconds"],
+        ["Records behind the published checkpoint.", "The age of the first record behind the published checkpoint."],
+        Some(ledger.unsigned),
+    );
+    tail(
+        ["grille_ledger_unwitnessed_tail", "grille_ledger_unwitnessed_tail_seconds"],
+        ["Records that no witness signed for.", "The age of the first record that no witness signed for."],
+        ledger.unwitnessed,
+    );
+    tail(
+        ["grille_ledger_unanchored_tail", "grille_ledger_unanchored_tail_seconds"],
+        [
+            "Records behind the newest note that the archive holds.",
+            "The age of the first record behind the newest note that the archive holds.",
+        ],
+        ledger.unanchored,
+    );
 }
 
 fn of_policies(page: &mut Page, policies: &[Policy]) {

@@ -43,11 +43,29 @@ pub struct Ledger {
     pub synced: u64,
     /// Records under a published checkpoint.
     pub signed: u64,
+    /// Records behind the published checkpoint.
+    #[serde(default)]
+    pub unsigned: Tail,
+    /// Records that no witness signed for; none where none ever signed.
+    #[serde(default)]
+    pub unwitnessed: Option<Tail>,
+    /// Records behind the newest note in the archive; none where there is no archive.
+    #[serde(default)]
+    pub unanchored: Option<Tail>,
     /// How far the archive has come, where there is one.
     #[serde(default)]
     pub archive: Option<Archived>,
     /// Why nothing can be written.
     pub trouble: Option<Arc<str>>,
+}
+
+/// Records that something does not vouch for yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// How many.
+    pub records: u64,
+    /// How old the first of them is.
+    pub age_ms: u64,
 }
 
 /// The archive at a glance.

@@ -19,6 +19,7 @@ use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
 use crate::settled::{SETTLE_EVERY, Settled};
 use crate::ship::ship_loop;
+use crate::tail::Place;
 use crate::tiles::{Durability, Sort, drop_partial, edge, hashes_to_bytes, push_entry, replace, tile_path};
 use crate::wal::unwritable;
 use crate::{SigningKey, Unwritable};
@@ -249,6 +250,8 @@ impl Signer {
         write(shared, &self.dir.join("last_signed"), last.to_text().as_bytes(), Durability::Synced)?;
         write(shared, &self.dir.join("checkpoint"), last.note.as_bytes(), Durability::Synced)?;
         self.signed = checkpoint.size;
+        let (segment, offset) = (self.reader.segment(), self.reader.offset());
+        *shared.unsigned_from.lock() = Place { size: self.signed, segment, offset };
         if let Some(due) = self.due.take() {
             match due.settle(&self.dir, self.settled) {
                 Ok(()) => self.settled = due.size,

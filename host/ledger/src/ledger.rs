@@ -17,6 +17,7 @@ use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
 use crate::ship::{self, Shipped, Shipping};
+use crate::tail::Place;
 use crate::tiles::{Durability, replace};
 use crate::wal::{Failed, Wal, unwritable};
 use crate::{
@@ -290,6 +291,8 @@ pub(crate) struct Shared {
     pub(crate) syncer_wakes: Condvar,
     pub(crate) signer: Mutex<Wish>,
     pub(crate) signer_wakes: Condvar,
+    /// Where the tail begins that is not signed.
+    pub(crate) unsigned_from: Mutex<Place>,
     /// How many records are synced, and under a published checkpoint.
     pub(crate) synced: watch::Sender<u64>,
     pub(crate) signed: watch::Sender<u64>,
@@ -317,6 +320,7 @@ pub(crate) struct Parts {
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { config, origin, verifier_key, wal, keys, signed, holds } = parts;
+        let unsigned_from = Place { size: wal.written(), segment: wal.segment(), offset: wal.offset() };
         let shipped = ship::marked(&config.path);
         let anchored = if shipped == 0 { 0 } else { first_index(&config.path, shipped).unwrap_or(0) };
         let archived = Shipped { anchored, ..Shipped::default() };
@@ -350,6 +354,7 @@ impl Shared {
             syncer_wakes: Condvar::new(),
             signer: Mutex::default(),
             signer_wakes: Condvar::new(),
+            unsigned_from: Mutex::new(unsigned_from),
         }
     }
 

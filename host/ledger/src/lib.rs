@@ -35,6 +35,7 @@ mod settled;
 mod sha256;
 mod ship;
 mod shred;
+mod tail;
 mod tiles;
 mod verify;
 mod wal;
@@ -61,6 +62,7 @@ pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use ship::{ClaimError, Shipped, Shipping};
 pub use shred::{Held, LegalHold, ShredError, Tombstone};
+pub use tail::{Tail, Tails};
 pub use verify::{
     BundleReport, BundleSound, Coverage, Damage, DamageKind, Progress, Sound, VerifyError, VerifyOptions, VerifyReport,
     is_archived, verify, verify_archived, verify_bundle,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use grille_admin::view::{
     Activity, Changed, DecisionDetail, EpochSessions, FoundSession, Hold, Ledger, Moment, OperationLine, Policies,
-    Policy, Session, SessionDetail, SignedCheckpoint, Status,
+    Policy, Session, SessionDetail, SignedCheckpoint, Status, Tail,
 };
 use grille_admin::{
     Act, AdminConfig, Audit, BundleStream, DecisionView, EvidenceView, EvidenceWish, HeldObject, Identify, Keeping,
@@ -179,7 +179,14 @@ impl StatusView for Fakes {
             sessions: 1,
             reviews: 77,
             warnings: Vec::new(),
-            ledger: Ledger { written: 9, synced: 8, signed: 7, archive: None, trouble: None },
+            ledger: Ledger {
+                written: 9,
+                synced: 8,
+                signed: 7,
+                unsigned: Tail { records: 2, age_ms: 1_250 },
+                unanchored: Some(Tail { records: 5, age_ms: 3_600_000 }),
+                ..Ledger::default()
+            },
         }
     }
 }

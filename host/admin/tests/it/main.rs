@@ -376,6 +376,10 @@ async fn metrics_are_what_prometheus_reads() {
         ("grille_reload_ok".to_owned(), 1.0),
         ("grille_ledger_writable".to_owned(), 1.0),
         (r#"grille_ledger_records{stage="signed"}"#.to_owned(), 7.0),
+        ("grille_ledger_unsigned_tail".to_owned(), 2.0),
+        ("grille_ledger_unsigned_tail_seconds".to_owned(), 1.25),
+        ("grille_ledger_unanchored_tail".to_owned(), 5.0),
+        ("grille_ledger_unanchored_tail_seconds".to_owned(), 3600.0),
         (format!("grille_policy_calls_total{{{policy}}}"), 12.0),
         (format!("grille_policy_remembered_total{{{policy}}}"), 30.0),
         (format!("grille_policy_verdicts_total{{{policy},verdict=\"block\"}}"), 2.0),
@@ -389,6 +393,7 @@ async fn metrics_are_what_prometheus_reads() {
         let found = samples.get(&series).unwrap_or_else(|| panic!("{series} is not in\n{text}"));
         assert!((found - value).abs() < 1e-9, "{series}: {found}");
     }
+    assert!(!text.contains("unwitnessed"), "without a witness there is nothing to tell: {text}");
     assert!(samples.len() < 40, "the series are counted: {}", samples.len());
 }
 

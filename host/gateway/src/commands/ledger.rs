@@ -7,6 +7,7 @@ mod log;
 mod prove;
 mod recover;
 mod shred;
+mod status;
 mod verify;
 
 use anyhow::Context as _;
@@ -25,6 +26,8 @@ pub(crate) enum Action {
     Checkpoint(checkpoint::Show),
     /// Write a bundle that others verify without Grille: records, proofs, a report
     Export(export::Export),
+    /// How far signatures, witnesses and the archive are behind what the gateway writes
+    Status(status::Show),
     /// Legal holds: what nobody may shred
     #[command(subcommand)]
     Hold(hold::Action),
@@ -40,6 +43,7 @@ pub(super) fn run(action: &Action) -> anyhow::Result<Outcome> {
         Action::Prove(args) => prove::run(args).or_else(unproven),
         Action::Checkpoint(args) => checkpoint::run(args).or_else(unproven),
         Action::Export(args) => export::run(args),
+        Action::Status(args) => status::run(args),
         Action::Hold(action) => hold::run(action),
         Action::Shred(args) => shred::run(args),
         Action::Recover(args) => recover::run(args),

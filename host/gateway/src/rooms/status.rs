@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Status};
+use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Status, Tail};
 use grille_admin::{PolicyView, StatusView};
 use grille_config::{Config, Locked, Pin, Target, TlsMode};
 use grille_plugin::{Isolation, PolicyStatus};
@@ -24,7 +24,7 @@ impl StatusView for Overview {
             protocol: "postgres".into(),
             address: address.to_string().into(),
         });
-        let ledger = state.ledger.status();
+        let (ledger, tails) = (state.ledger.status(), state.ledger.tails());
         Status {
             version: env!("CARGO_PKG_VERSION").into(),
             started_ms: state.started_ms,
@@ -38,6 +38,9 @@ impl StatusView for Overview {
                 written: ledger.written,
                 synced: ledger.synced,
                 signed: ledger.signed,
+                unsigned: tail(tails.unsigned),
+                unwitnessed: tails.unwitnessed.map(tail),
+                unanchored: tails.unanchored.map(tail),
                 archive: ledger.archive.map(|archive| Archived {
                     anchored: archive.anchored,
                     segments_waiting: archive.segments_waiting,
@@ -90,6 +93,10 @@ impl Overview {
         }
         warnings
     }
+}
+
+fn tail(tail: grille_ledger::Tail) -> Tail {
+    Tail { records: tail.records, age_ms: u64::try_from(tail.age.as_millis()).unwrap_or(u64::MAX) }
 }
 
 /// Targets off loopback whose server is not verified: the login could go to somebody else.

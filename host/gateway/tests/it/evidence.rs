@@ -142,6 +142,13 @@ async fn checkpoints_are_shown_and_signed_afresh() {
     let denied = house.run("ann", &["ledger", "checkpoint", "--fresh"]).await;
     assert!(denied.code == 1 && denied.stderr.contains("may not sign checkpoints"), "{}", denied.stderr);
     assert!(house.acts().contains(&"audra ledger.checkpoint".to_owned()));
+    let told = house.run("ops", &["ledger", "status"]).await;
+    assert!(told.code == 0 && told.stdout.contains("unwitnessed  no witness has signed this log"), "{}", told.stdout);
+    let told = house.json("audra", &["ledger", "status", "--format", "json"]).await;
+    assert!(
+        told["unsigned"]["records"] == 0 && told["unwitnessed"].is_null() && told["unanchored"].is_null(),
+        "{told}"
+    );
 
     let shown = house.run("", &["ledger", "checkpoint", ledger]).await;
     assert_eq!(shown.code, 0, "{}", shown.stderr);

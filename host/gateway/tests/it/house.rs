@@ -348,7 +348,7 @@ impl StatusView for People {
             sessions: 0,
             reviews: 0,
             warnings: Vec::new(),
-            ledger: grille_admin::view::Ledger { written: 9, synced: 8, signed: 7, archive: None, trouble: None },
+            ledger: grille_admin::view::Ledger { written: 9, synced: 8, signed: 7, ..Default::default() },
         }
     }
 }

@@ -18,5 +18,6 @@ mod settled;
 mod shred;
 mod strangers;
 mod support;
+mod tail;
 mod witness;
 mod write;

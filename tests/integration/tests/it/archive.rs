@@ -164,9 +164,16 @@ fn a_gateway_anchors_its_ledger_and_says_how_far() {
     assert!(names.lines().all(|name| name.starts_with("prod/grille/")) && names.contains("/writer"), "{names}");
     assert!(!names.contains("keys"), "{names}");
     let metrics = admin(&world, "GET", "/metrics", "");
-    for name in ["grille_ledger_unsigned_tail", "grille_ledger_unanchored_tail", "grille_ledger_archive_reachable 1"] {
+    for name in [
+        "grille_ledger_unsigned_tail ",
+        "grille_ledger_unsigned_tail_seconds ",
+        "grille_ledger_unanchored_tail ",
+        "grille_ledger_unanchored_tail_seconds ",
+        "grille_ledger_archive_reachable 1",
+    ] {
         assert!(metrics.contains(name), "{name}: {metrics}");
     }
+    assert!(!metrics.contains("unwitnessed"), "no witness has signed it: {metrics}");
 }
 
 #[test]
