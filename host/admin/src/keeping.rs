@@ -43,10 +43,10 @@ pub(crate) async fn shred(
     caller: Caller,
     wish: Result<Json<ShredWish>, JsonRejection>,
 ) -> Result<Json<Shredded>, Problem> {
-    let Json(ShredWish { session, reason }) = wish?;
+    let Json(ShredWish { session, reason, early }) = wish?;
     caller.need(&app, &[Right::Auditor], "shred sessions")?;
     let session = find(&app, &session).await?;
     caller.act(&app, Action::LedgerShred, Some(session), Some(session.to_string()), Some(&reason))?;
-    app.rooms.keeping.shred(session, &caller.subject, &reason).await?;
+    app.rooms.keeping.shred(session, &caller.subject, &reason, early).await?;
     Ok(Json(Shredded { session }))
 }

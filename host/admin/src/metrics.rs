@@ -57,6 +57,14 @@ fn render(status: &Status, policies: &Policies) -> String {
         page.sample("", &labels(&[("stage", stage)]), count);
     }
     tails(&mut page, &status.ledger);
+    page.family("grille_ledger_past_retention", "gauge", "Sessions past their retention whose contents are there.");
+    page.sample("", "", status.ledger.retained.past);
+    page.family(
+        "grille_ledger_ended_by_retention_total",
+        "counter",
+        "Sessions whose contents were destroyed at the end of their retention.",
+    );
+    page.sample("", "", status.ledger.retained.destroyed);
     if let Some(archive) = &status.ledger.archive {
         page.family("grille_ledger_archive_waiting_bytes", "gauge", "Closed segments that the archive has not taken.");
         page.sample("", "", archive.bytes_waiting);

@@ -144,8 +144,15 @@ pub trait Keeping: Send + Sync {
     /// Puts something under a legal hold, or lifts it. It is recorded with the person.
     fn hold(&self, on: HeldObject, is_held: bool, by: &Subject, reason: &str) -> Result<(), NotKept>;
 
-    /// Destroys the contents of a session. It is recorded with the person.
-    fn shred<'a>(&'a self, id: SessionId, by: &'a Subject, reason: &'a str) -> BoxFuture<'a, Result<(), NotKept>>;
+    /// Destroys the contents of a session, before the end of its retention only where that is meant. It is recorded with
+    /// the person.
+    fn shred<'a>(
+        &'a self,
+        id: SessionId,
+        by: &'a Subject,
+        reason: &'a str,
+        may_be_early: bool,
+    ) -> BoxFuture<'a, Result<(), NotKept>>;
 
     /// Who destroyed the contents of a session, when and why, in words; none if nobody did.
     fn tombstone(&self, id: SessionId) -> BoxFuture<'_, Result<Option<String>, Unreadable>>;

@@ -55,6 +55,9 @@ pub struct Ledger {
     /// How far the archive has come, where there is one.
     #[serde(default)]
     pub archive: Option<Archived>,
+    /// How retentions stand.
+    #[serde(default)]
+    pub retained: Retained,
     /// Why nothing can be written.
     pub trouble: Option<Arc<str>>,
 }
@@ -66,6 +69,17 @@ pub struct Tail {
     pub records: u64,
     /// How old the first of them is.
     pub age_ms: u64,
+}
+
+/// How retentions stand, as of the last hourly look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// Sessions whose retention is over and whose contents are there.
+    pub past: u64,
+    /// Sessions whose contents were destroyed at the end of their retention since the start.
+    pub destroyed: u64,
+    /// Seconds that the clock leapt over and that count for no retention.
+    pub leapt_s: u64,
 }
 
 /// The archive at a glance.
@@ -283,12 +297,24 @@ pub struct Session {
     pub refused: Option<u64>,
 }
 
+/// How long the contents of a session are kept, counted from its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What says so: `ledger`, or `targets.NAME`.
+    pub class: Arc<str>,
+    /// How long.
+    pub seconds: u64,
+}
+
 /// `GET /v1/sessions/{id}`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionDetail {
     /// The session.
     #[serde(flatten)]
     pub session: Session,
+    /// How long its contents are kept.
+    #[serde(default)]
+    pub kept: Option<Kept>,
     /// What it asked, in order.
     pub log: Vec<OperationLine>,
     /// How many more there are than are listed.
@@ -578,6 +604,9 @@ pub struct ShredWish {
     pub session: String,
     /// Why.
     pub reason: String,
+    /// Whether it is meant although its retention is not over.
+    #[serde(default)]
+    pub early: bool,
 }
 
 /// The answer of `POST /v1/ledger/shred`.

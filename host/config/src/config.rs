@@ -141,6 +141,8 @@ pub struct Target {
     pub tls: TargetTls,
     pub catalog_refresh: Duration,
     pub record: Record,
+    /// How long the contents of its sessions are kept; none for the ledger's own.
+    pub retention: Option<Duration>,
 }
 
 /// Host and port; the host is a name or an IP address without brackets.
@@ -334,6 +336,10 @@ pub struct Ledger {
     pub seal_key: KeyRef,
     pub sync: Sync,
     pub archive: Option<Archive>,
+    /// How long the contents of sessions are kept where their target says nothing else.
+    pub retention: Duration,
+    /// Whether they are destroyed then.
+    pub shreds_at_end: bool,
 }
 
 /// Where closed segments go: `ledger.segments` and `[ledger.archive]`.
@@ -371,6 +377,7 @@ pub struct Bucket {
 pub struct ObjectLock {
     /// Whether not even the account's owner may shorten it.
     pub is_compliance: bool,
+    /// The longest of all: a segment holds sessions of every target.
     pub retention: Duration,
 }
 

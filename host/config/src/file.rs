@@ -169,6 +169,8 @@ pub struct Target {
     pub catalog_refresh: Option<String>,
     /// How much of what callers saw is kept; default "capped".
     pub record: Option<Record>,
+    /// How long the contents of its sessions are kept, counted from their end; default: `ledger.retention`.
+    pub retention: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -448,8 +450,20 @@ pub struct Ledger {
     pub segments: Option<String>,
     /// How that place is reached, and what happens while it cannot.
     pub archive: Option<Archive>,
-    /// How long nobody can delete what is archived in a bucket; default "6y", a year being 366 days.
+    /// How long the contents of sessions are kept where their target says nothing else, counted from their end; default
+    /// "6y", a year being 366 days. What is archived in a bucket nobody can delete for the longest of all retentions.
     pub retention: Option<String>,
+    /// What happens to the contents of a session whose retention is over; default "keep".
+    pub at_end: Option<AtEnd>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtEnd {
+    /// They stay until somebody destroys them.
+    Keep,
+    /// Their keys are destroyed, with a record of it, unless a legal hold is in force.
+    Shred,
 }
 
 /// The archive of closed segments.

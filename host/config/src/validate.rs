@@ -44,7 +44,8 @@ pub(crate) fn validate(
     let roles = check.roles(file.roles, &names);
     let policies = check.policies(file.policies, &names);
     let lookups = check.lookups(file.lookups);
-    let ledger = check.ledger(file.ledger);
+    let longest = targets.iter().flatten().filter_map(|target| target.retention).max();
+    let ledger = check.ledger(file.ledger, longest);
     let key = check.key("masking.key", file.masking.key, &ledger.path, "mask.key");
     let review = check.review(file.review);
     let admin = file.admin.map(|admin| check.admin(admin));

@@ -90,9 +90,9 @@ fn missing_files_are_named_with_their_line() {
         .collect();
     let expected = [
         (27, "targets.clinic.logins.dba.password.file", "did you mean `dba.passwort`?"),
-        (47, "policies.phi.plugin", ""),
-        (59, "policies.guard.plugin", ""),
-        (90, "ledger.archive.secret_key.file", ""),
+        (48, "policies.phi.plugin", ""),
+        (60, "policies.guard.plugin", ""),
+        (92, "ledger.archive.secret_key.file", ""),
     ];
     assert_eq!(found, expected.map(|(line, key, hint)| (line, key.to_owned(), hint.to_owned())));
     fs::create_dir_all(folder.path().join("var/ledger")).unwrap();

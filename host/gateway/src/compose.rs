@@ -11,7 +11,7 @@ use grille_admin::{AdminConfig, Rooms};
 use grille_archive::{Access, Archive, Lock, LockMode};
 use grille_config::{ArchivePlace, Auth, Config, ListenerTls, Problem, SecretRef};
 use grille_identity::{Issuer, Verifier};
-use grille_ledger::{Ledger, LedgerConfig, Shipping, Sync};
+use grille_ledger::{AtEnd, Ledger, LedgerConfig, Shipping, Sync};
 use grille_mask::detect::Detector;
 use grille_net::{ClientCerts, KeySource, Listen, Listener, ServerTls, ServerTlsConfig};
 use grille_plugin::{Lookups, PluginHost};
@@ -181,6 +181,8 @@ pub(crate) fn ledger(config: &Config, keys: &Keys) -> anyhow::Result<Ledger> {
         grille_config::Sync::Interval => Sync::default(),
         grille_config::Sync::Strict => Sync::Strict,
     };
+    settings.retention = config.ledger.retention;
+    settings.at_end = if config.ledger.shreds_at_end { AtEnd::Shred } else { AtEnd::Keep };
     settings.shipping = config.ledger.archive.as_ref().map(shipping).transpose().context("ledger.segments")?;
     let opened = Ledger::open(settings);
     opened.with_context(|| format!("open the ledger {}", config.ledger.path.display()))

@@ -15,6 +15,7 @@ mod logging;
 mod lookups;
 mod policies;
 mod reload;
+mod retention;
 mod rooms;
 mod routes;
 mod run;

@@ -307,7 +307,9 @@ impl State {
         if let (By::File { .. }, false) = (&by, parts.is_empty()) {
             let digest = digest_of(&self.started_with.path)?;
             let changed = parts.iter().map(|part| Cow::Borrowed(part.as_str())).collect();
-            let record = ConfigChange { by: by.clone(), digest, changed, refused: None };
+            let weakening: &[String] = if swapped.is_some() { &[] } else { weakening };
+            let weakening = weakening.iter().map(|line| Cow::Borrowed(line.as_str())).collect();
+            let record = ConfigChange { by: by.clone(), digest, changed, weakening, refused: None };
             self.ledger.admin(&Record::ConfigChange(record))?;
         }
         if let Some(loaded) = swapped {

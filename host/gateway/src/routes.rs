@@ -61,6 +61,7 @@ fn target(target: &Target) -> anyhow::Result<postgres::Target> {
             Record::Full => postgres::Recording::Full,
             Record::Decisions => postgres::Recording::Decisions,
         },
+        retention: target.retention,
     })
 }
 

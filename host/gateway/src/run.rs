@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::compose::{Admin, Gateway};
 use crate::reload::follow;
+use crate::retention;
 use crate::state::State;
 use crate::surplus;
 
@@ -49,6 +50,7 @@ impl Gateway {
             });
         }
         background.push(tokio::spawn(surplus::watch(Arc::clone(&state))));
+        background.push(tokio::spawn(retention::watch(state.ledger.clone())));
         background.push(tokio::spawn(follow(Arc::clone(&state), reloads)));
         background.push(tokio::spawn({
             let desk = state.desk.clone();

@@ -1,5 +1,7 @@
 //! What a new configuration protects less than the old one. It is no reason to refuse, it is a reason to say so.
 
+use std::time::Duration;
+
 use grille_config::{Accepts, Config, Login, Policy, Record, Rights, Role, Target, TlsMode, Volume};
 use grille_plugin::PolicyDescription;
 use grille_policy::Mode;
@@ -21,7 +23,20 @@ pub(crate) fn weakening(old: &Config, new: &Config) -> Vec<String> {
     for before in &old.targets {
         if let Some(after) = new.target(&before.name) {
             compare_targets(before, after, &mut found);
+            let (kept, keeps) = (kept_for(before, old), kept_for(after, new));
+            if keeps < kept {
+                let name = &before.name;
+                let days = |time: Duration| time.as_secs() / 86_400;
+                found.push(format!(
+                    "sessions on target \"{name}\" are kept {} days instead of {}",
+                    days(keeps),
+                    days(kept)
+                ));
+            }
         }
+    }
+    if new.ledger.shreds_at_end && !old.ledger.shreds_at_end {
+        found.push("the contents of sessions are destroyed at the end of their retention".to_owned());
     }
     for before in &old.roles {
         if let Some(after) = new.roles.iter().find(|role| role.name == before.name) {
@@ -62,6 +77,10 @@ fn compare_targets(before: &Target, after: &Target, found: &mut Vec<String>) {
 fn common(old: Vec<(String, Login)>, new: Vec<(String, Login)>) -> Vec<((String, Login), (String, Login))> {
     let find = |whose: &str| new.iter().find(|(other, _)| other == whose).cloned();
     old.into_iter().filter_map(|before| find(&before.0).map(|after| (before, after))).collect()
+}
+
+fn kept_for(target: &Target, config: &Config) -> Duration {
+    target.retention.unwrap_or(config.ledger.retention)
 }
 
 const fn trust(mode: TlsMode) -> u8 {
@@ -289,6 +308,21 @@ targets = ["clinic"]
                 target(&format!("{}\nrecord = \"full\"", login(""))),
                 target(&login("")),
                 "less is recorded of sessions on target \"clinic\"",
+            ),
+            (
+                target(&format!("{}\nretention = \"12y\"", login(""))),
+                target(&login("")),
+                "sessions on target \"clinic\" are kept 2196 days instead of 4392",
+            ),
+            (
+                of(&login(""), "", "[ledger]\nretention = \"6y\""),
+                of(&login(""), "", "[ledger]\nretention = \"30d\""),
+                "sessions on target \"clinic\" are kept 30 days instead of 2196",
+            ),
+            (
+                of(&login(""), "", ""),
+                of(&login(""), "", "[ledger]\nat_end = \"shred\""),
+                "the contents of sessions are destroyed at the end of their retention",
             ),
             (role(""), role("operations = [\"read\", \"ddl\"]"), "role \"analyst\" has the operation \"ddl\" now"),
             (role("agents = false"), role("agents = true"), "role \"analyst\" may be used by agents now"),

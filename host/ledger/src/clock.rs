@@ -15,7 +15,7 @@ pub(crate) struct Clock {
     /// The wall clock at the start, in Unix microseconds.
     base: Arc<AtomicU64>,
     #[cfg(test)]
-    set_by: Arc<std::sync::atomic::AtomicI64>,
+    pub(crate) set_by: Arc<std::sync::atomic::AtomicI64>,
 }
 
 impl Clock {

@@ -30,6 +30,7 @@ use crate::{Checkpoint, Kept, NoteError, ReadError, Record, SessionQuery, Signin
 pub use hipaa::Period;
 use hipaa::Tally;
 use manifest::Bundle;
+pub(crate) use pages::time;
 use pick::{Picked, PickedSession};
 use sheet::Sheet;
 

@@ -1,7 +1,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -13,6 +13,7 @@ use crate::background::Threads;
 use crate::clock::Clock;
 use crate::frame::segment_path;
 use crate::reader::first_index;
+use crate::retention::{Calendar, SIX_YEARS};
 use crate::seal::{KeyFile, ROW_BYTES};
 use crate::session::{Log, Position, SessionLog};
 use crate::sha256::sha256;
@@ -21,8 +22,8 @@ use crate::tail::Place;
 use crate::tiles::{Durability, replace};
 use crate::wal::{Failed, Wal, unwritable};
 use crate::{
-    ClockStep, Kept, LegalHold, OpenError, Record, RecordingCaps, SealKey, SessionOpen, SigningKey, Unwritable,
-    VerifierKey,
+    AtEnd, ClockStep, Kept, LegalHold, OpenError, Record, RecordingCaps, Retained, Retention, SealKey, SessionOpen,
+    SigningKey, Unwritable, VerifierKey,
 };
 
 /// Policy sets whose digests are kept at hand: sessions ask for the one in force, or the one just before.
@@ -52,6 +53,10 @@ pub struct LedgerConfig {
     pub shipping: Option<Shipping>,
     /// The node says so often that it is there, whatever else it writes: a silence that is longer is a gap.
     pub heartbeat: Duration,
+    /// How long contents of sessions are kept whose target says nothing else.
+    pub retention: Duration,
+    /// What happens to them then.
+    pub at_end: AtEnd,
 }
 
 impl LedgerConfig {
@@ -68,6 +73,8 @@ impl LedgerConfig {
             segment_bytes: 64 << 20,
             shipping: None,
             heartbeat: Duration::from_secs(60),
+            retention: SIX_YEARS,
+            at_end: AtEnd::Keep,
         }
     }
 }
@@ -101,6 +108,8 @@ pub struct Status {
     pub signed: u64,
     /// How far the archive has come, where there is one.
     pub archive: Option<Shipped>,
+    /// How retentions stand, as of the last step.
+    pub retained: Retained,
     /// Why nothing can be written.
     pub trouble: Option<String>,
 }
@@ -128,7 +137,8 @@ impl Ledger {
     }
 
     /// Begins a session and writes its opening.
-    pub fn session(&self, open: SessionOpen<'_>) -> Result<SessionLog, Unwritable> {
+    pub fn session(&self, mut open: SessionOpen<'_>) -> Result<SessionLog, Unwritable> {
+        open.retention.get_or_insert_with(|| Retention::of_ledger(self.shared.retention));
         let facts = &open.facts;
         let mut log = Log::begin(&self.shared, facts.id, Some(&facts.subject), Some(&facts.target))?;
         log.write(&self.shared, &Record::SessionOpen(open), &[])?;
@@ -221,6 +231,7 @@ impl Ledger {
             synced: *self.shared.synced.borrow(),
             signed: *self.shared.signed.borrow(),
             archive: self.shared.shipping.as_ref().map(|_| self.shared.archived.borrow().clone()),
+            retained: self.retained(),
             trouble: self.shared.check().err().map(|error| error.to_string()),
         }
     }
@@ -273,6 +284,17 @@ pub(crate) struct Shared {
     pub(crate) holds: Mutex<Vec<LegalHold>>,
     /// Whether the archive has to be told of them.
     pub(crate) holds_changed: AtomicBool,
+    /// Sessions that a record says are destroyed and whose keys may still be there. Changed under the lock of `holds`.
+    pub(crate) doomed: Mutex<HashSet<SessionId>>,
+    /// One shredding at a time: its file holds one.
+    pub(crate) shredding: tokio::sync::Mutex<()>,
+    pub(crate) retention: Duration,
+    pub(crate) at_end: AtEnd,
+    pub(crate) calendar: Mutex<Calendar>,
+    /// What [`Retained`] tells.
+    pub(crate) past: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) leapt: AtomicU64,
     pub(crate) heartbeat: Duration,
     policies: Mutex<VecDeque<(Epoch, String)>>,
     /// The constants above; zero where all is well, so that appending costs one load.
@@ -324,6 +346,7 @@ impl Shared {
         let shipped = ship::marked(&config.path);
         let anchored = if shipped == 0 { 0 } else { first_index(&config.path, shipped).unwrap_or(0) };
         let archived = Shipped { anchored, ..Shipped::default() };
+        let calendar = Calendar::open(&config.path, config.retention.as_secs());
         Self {
             dir: config.path,
             origin,
@@ -340,6 +363,14 @@ impl Shared {
             live: Mutex::default(),
             holds_changed: AtomicBool::new(!holds.is_empty()),
             holds: Mutex::new(holds),
+            doomed: Mutex::default(),
+            shredding: tokio::sync::Mutex::default(),
+            retention: config.retention,
+            at_end: config.at_end,
+            calendar: Mutex::new(calendar),
+            past: AtomicU64::new(0),
+            expired: AtomicU64::new(0),
+            leapt: AtomicU64::new(0),
             heartbeat: config.heartbeat,
             policies: Mutex::new(VecDeque::new()),
             state: AtomicU8::new(0),

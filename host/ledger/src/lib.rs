@@ -28,6 +28,7 @@ mod reader;
 mod record;
 mod recording;
 mod recover;
+mod retention;
 mod seal;
 mod search;
 mod session;
@@ -58,6 +59,7 @@ pub use record::{
 };
 pub use recording::{Chunk, Direction, RecordingCaps};
 pub use recover::{RecoverError, Recovery, recover};
+pub use retention::{AtEnd, Retained, Retention};
 pub use search::{Match, SessionFound, SessionQuery};
 pub use session::{Position, SessionLog, digest_of};
 pub use ship::{ClaimError, Shipped, Shipping};

@@ -84,13 +84,13 @@ pub(crate) fn open(config: LedgerConfig) -> Result<Ledger, OpenError> {
         seal_key: Some(to_base64(&shared.seal_key().id()).into()),
     })];
     first.extend(recovered.map(Record::Recovered));
-    first.extend(interrupted.clone().map(Record::Shred));
+    first.extend(interrupted.iter().cloned().map(Record::Shred));
     shared.begin_node(&first)?;
     shared.count_waiting();
-    if let Some(record) = interrupted {
-        // Whether the record was safe before is unknown; it is now.
+    if !interrupted.is_empty() {
+        // Whether the records were safe before is unknown; they are now.
         sync(&shared).map_err(|why| shared.stop_for_good(why.into()))?;
-        shred::destroy(&dir, &record).map_err(io("destroy the keys in", &dir.join("keys")))?;
+        shred::destroy(&dir, &interrupted).map_err(io("destroy the keys in", &dir.join("keys")))?;
     }
     Ok(Ledger::from_parts(shared, Arc::new(threads)))
 }

@@ -175,6 +175,11 @@ impl Reader {
         Entries::begin(self, None, segment)
     }
 
+    /// All records from the one on that stands there.
+    pub(crate) fn from_record(&self, segment: u32, offset: u64, index: u64) -> Result<Entries, ReadError> {
+        Entries::begin_at(self, None, (segment, offset), index)
+    }
+
     pub(crate) fn session_on(&self, id: SessionId) -> Result<Entries, ReadError> {
         Entries::begin(self, None, self.segment_of(id)?)
     }

@@ -8,7 +8,7 @@ use grille_policy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Held;
+use crate::{Held, Retention};
 
 /// One event. It is serialised once; those bytes are sealed, and never serialised again.
 ///
@@ -132,13 +132,16 @@ pub struct SessionOpen<'a> {
     pub proxy: Option<Cow<'a, str>>,
     /// Whether an enforced policy protects columns in this session.
     pub masked: bool,
+    /// How long its contents are kept; none in records from before there were classes, for which the ledger's own counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention<'a>>,
 }
 
 impl<'a> SessionOpen<'a> {
     /// The opening of a session whose peer is the caller.
     #[must_use]
     pub const fn new(facts: &'a SessionFacts) -> Self {
-        Self { facts: Cow::Borrowed(facts), decision: None, proxy: None, masked: false }
+        Self { facts: Cow::Borrowed(facts), decision: None, proxy: None, masked: false, retention: None }
     }
 }
 
@@ -323,6 +326,9 @@ pub struct ConfigChange<'a> {
     pub digest: Digest,
     /// The keys that differ.
     pub changed: Vec<Cow<'a, str>>,
+    /// What protects less than before, in words, where no policy set came into force with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weakening: Vec<Cow<'a, str>>,
     /// Why nothing changed, when it was refused.
     pub refused: Option<Cow<'a, str>>,
 }
@@ -444,14 +450,21 @@ impl<'a> HoldRecord<'a> {
 /// The end of a session's contents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShredRecord<'a> {
-    /// Who.
-    pub by: Cow<'a, Subject>,
+    /// Who; none where the end of its retention did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Cow<'a, Subject>>,
     /// Whose contents.
     pub session: SessionId,
     /// The keys that were destroyed, as leaves name them.
     pub keys: Vec<String>,
     /// Why, in that person's words.
     pub reason: Cow<'a, str>,
+    /// How long they were to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention<'a>>,
+    /// Whether that was not over, and the person said that this is meant.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_early: bool,
 }
 
 /// A start of the node.

@@ -1,6 +1,8 @@
 //! Sealing of contents: one key per session, wrapped by the seal key and kept in `keys/`, apart from the records, so
 //! that it can be destroyed without touching one of them.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -241,21 +243,30 @@ pub(crate) fn read_row(dir: &Path, row: u64) -> io::Result<[u8; ROW_BYTES]> {
     Ok(bytes)
 }
 
-/// Overwrites a row that leaves name so, unless that was done before.
-pub(crate) fn destroy_row(dir: &Path, name: &str) -> io::Result<()> {
-    let invalid = || io::Error::other(format!("{name} is no wrapped key of this ledger"));
-    let (row, id) = name.split_once('.').ok_or_else(invalid)?;
-    let row: u64 = row.parse().map_err(|_| invalid())?;
-    let bytes = read_row(dir, row)?;
-    if bytes == [0; ROW_BYTES] {
-        return Ok(());
+/// Overwrites the rows that leaves name so, those excepted for which that was done before. Each file is synced once.
+pub(crate) fn destroy_rows<'a>(dir: &Path, names: impl IntoIterator<Item = &'a String>) -> io::Result<()> {
+    let mut files: BTreeMap<u64, File> = BTreeMap::new();
+    for name in names {
+        let invalid = || io::Error::other(format!("{name} is no wrapped key of this ledger"));
+        let (row, id) = name.split_once('.').ok_or_else(invalid)?;
+        let row: u64 = row.parse().map_err(|_| invalid())?;
+        let bytes = read_row(dir, row)?;
+        if bytes == [0; ROW_BYTES] {
+            continue;
+        }
+        if row_id(&bytes) != id {
+            return Err(invalid());
+        }
+        let file = match files.entry(row / ROWS_PER_FILE) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => {
+                let path = row_file(dir, *place.key());
+                place.insert(OpenOptions::new().write(true).open(path)?)
+            }
+        };
+        file.write_all_at(&[0; ROW_BYTES], row % ROWS_PER_FILE * ROW_BYTES as u64)?;
     }
-    if row_id(&bytes) != id {
-        return Err(invalid());
-    }
-    let file = OpenOptions::new().write(true).open(row_file(dir, row / ROWS_PER_FILE))?;
-    file.write_all_at(&[0; ROW_BYTES], row % ROWS_PER_FILE * ROW_BYTES as u64)?;
-    file.sync_data()
+    files.values().try_for_each(File::sync_data)
 }
 
 fn row_file(dir: &Path, number: u64) -> PathBuf {

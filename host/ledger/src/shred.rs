@@ -10,14 +10,16 @@ use std::sync::atomic::Ordering;
 use grille_policy::{SessionId, Subject};
 use serde::{Deserialize, Serialize};
 
+use crate::export::time;
 use crate::record::{HoldRecord, ShredRecord};
-use crate::seal::{NoKey, destroy_row};
+use crate::seal::{NoKey, destroy_rows};
+use crate::session::Position;
 use crate::tiles::{Durability, replace};
-use crate::{Contents, Ledger, ReadError, Reader, Record, SealKey, Unwritable};
+use crate::{Contents, Ledger, ReadError, Reader, Record, Retention, SealKey, Unwritable};
 
 /// The holds in force. It follows from the records, and is made again from them if it is gone.
 const HOLDS: &str = "holds";
-/// A shredding that has begun: the record of it. Whatever interrupts it, the next start ends it.
+/// A shredding that has begun: the records of it. Whatever interrupts it, the next start ends it.
 const SHREDDING: &str = "shredding";
 
 /// What nobody may shred.
@@ -56,12 +58,23 @@ pub struct LegalHold {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tombstone {
-    /// Who.
-    pub by: Subject,
+    /// Who; none where the end of its retention did it.
+    pub by: Option<Subject>,
     /// When, in Unix microseconds.
     pub at: u64,
     /// Why.
     pub reason: String,
+    /// How long they were to be kept, as far as that was recorded.
+    pub retention: Option<Retention<'static>>,
+    /// Whether that was not over.
+    pub is_early: bool,
+}
+
+/// A session that is to be destroyed, and whose it was.
+#[derive(Clone)]
+pub(crate) struct Doomed<'a> {
+    pub(crate) record: ShredRecord<'a>,
+    pub(crate) subject: String,
 }
 
 /// Why nothing was destroyed, held or let go.
@@ -82,6 +95,19 @@ pub enum ShredError {
     Held {
         /// The hold.
         hold: Box<LegalHold>,
+    },
+    /// Its retention is not over.
+    #[error(
+        "session {session} is kept until {} ({}): `--early` destroys it before, and the record says so",
+        time(*until), retention.class
+    )]
+    Kept {
+        /// The session.
+        session: SessionId,
+        /// Until when, in Unix microseconds.
+        until: u64,
+        /// By which class.
+        retention: Retention<'static>,
     },
     /// It was destroyed before.
     #[error("the contents of session {0} are destroyed already")]
@@ -117,6 +143,11 @@ impl Ledger {
     pub fn hold(&self, on: Held, by: &Subject, reason: &str) -> Result<(), ShredError> {
         let reason = said(reason)?;
         let mut holds = self.shared().holds.lock();
+        if let Held::Session(session) = on
+            && (self.shared().doomed.lock().contains(&session) || self.is_destroyed(session)?)
+        {
+            return Err(ShredError::Shredded(session));
+        }
         let (name, since) = (format!("{} at {}", by.sub, by.issuer), self.shared().wall());
         let mut changed: Vec<_> = holds.iter().filter(|hold| hold.on != on).cloned().collect();
         changed.push(LegalHold { on: on.clone(), by: name, reason: reason.to_owned(), since });
@@ -143,25 +174,76 @@ impl Ledger {
         Ok(())
     }
 
-    /// Destroys what a session's callers sent and saw, and all that its records hold.
-    pub async fn shred(&self, session: SessionId, by: &Subject, reason: &str) -> Result<(), ShredError> {
+    /// Destroys what a session's callers sent and saw, and all that its records hold; before the end of its retention only
+    /// where that is meant.
+    pub async fn shred(
+        &self,
+        session: SessionId,
+        by: &Subject,
+        reason: &str,
+        may_be_early: bool,
+    ) -> Result<(), ShredError> {
         let reason = said(reason)?;
         if self.shared().live.lock().contains(&session) {
             return Err(ShredError::Live(session));
         }
-        let keys = self.shreddable(session)?;
-        let record = ShredRecord { by: Cow::Borrowed(by), session, keys, reason: reason.into() };
-        let text = serde_json::to_vec(&record).map_err(|error| io::Error::other(error.to_string()));
-        text.and_then(|text| replace(&self.path().join(SHREDDING), &text, Durability::Synced))
-            .map_err(failed(SHREDDING))?;
-        let position = self.admin(&Record::Shred(record.clone()))?;
-        self.durable(position).await?;
-        destroy(self.path(), &record).map_err(failed("keys"))
+        let ledger = self.clone();
+        let found = tokio::task::spawn_blocking(move || ledger.shreddable(session, may_be_early)).await;
+        let found = found.map_err(|_| Unwritable::Stopped { why: "reading the session panicked".into() })??;
+        let record = ShredRecord { by: Some(Cow::Borrowed(by)), reason: reason.into(), ..found.record };
+        match self.destroy_unheld(&[Doomed { record, subject: found.subject }]).await?.pop() {
+            Some(Some(hold)) => return Err(ShredError::Held { hold: Box::new(hold) }),
+            _ => self.forget_due(session),
+        }
+        Ok(())
     }
 
-    /// The keys of a session that may be destroyed.
-    fn shreddable(&self, session: SessionId) -> Result<Vec<String>, ShredError> {
-        let mut entries = Reader::open(self.path(), Some(self.shared().seal_key().clone()))?.session(session)?;
+    /// Destroys what no legal hold keeps, and says of each session which hold that is. One sync is for all of them.
+    pub(crate) async fn destroy_unheld(&self, doomed: &[Doomed<'_>]) -> Result<Vec<Option<LegalHold>>, ShredError> {
+        let _one = self.shared().shredding.lock().await;
+        let (held, records, position, trouble) = {
+            // From the look at the holds to the records: what stands first in the log is what counted.
+            let holds = self.shared().holds.lock();
+            let hold = |doomed: &Doomed<'_>| holds.iter().find(|hold| hold.is_on(doomed)).cloned();
+            let held: Vec<Option<LegalHold>> = doomed.iter().map(hold).collect();
+            let free = doomed.iter().zip(&held).filter(|(_, held)| held.is_none());
+            let mut records: Vec<ShredRecord<'_>> = free.map(|(doomed, _)| doomed.record.clone()).collect();
+            if records.is_empty() {
+                return Ok(held);
+            }
+            begin(self.path(), &records).map_err(failed(SHREDDING))?;
+            let (positions, trouble) = self.tell(&records);
+            if positions.len() < records.len() {
+                // What no record tells of is not destroyed.
+                records.truncate(positions.len());
+                begin(self.path(), &records).map_err(failed(SHREDDING))?;
+            }
+            self.shared().doomed.lock().extend(records.iter().map(|record| record.session));
+            (held, records, positions.last().copied(), trouble)
+        };
+        if let Some(position) = position {
+            self.durable(position).await?;
+        }
+        destroy(self.path(), &records).map_err(failed("keys"))?;
+        self.shared().doomed.lock().retain(|session| records.iter().all(|record| record.session != *session));
+        trouble.map_or(Ok(held), |trouble| Err(trouble.into()))
+    }
+
+    /// Where the records stand that could be written, and why the others could not.
+    fn tell(&self, records: &[ShredRecord<'_>]) -> (Vec<Position>, Option<Unwritable>) {
+        let mut positions = Vec::new();
+        for record in records {
+            match self.admin(&Record::Shred(record.clone())) {
+                Ok(position) => positions.push(position),
+                Err(error) => return (positions, Some(error)),
+            }
+        }
+        (positions, None)
+    }
+
+    /// What is to be destroyed of a session, if it may be.
+    fn shreddable(&self, session: SessionId, may_be_early: bool) -> Result<Doomed<'static>, ShredError> {
+        let mut entries = self.own_reader()?.session(session)?;
         let Some(first) = entries.next().transpose()? else { return Err(ShredError::Unknown(session)) };
         let open = match (first.record(), &first.contents) {
             (Some(Record::SessionOpen(open)), _) => open,
@@ -170,22 +252,49 @@ impl Ledger {
             }
             _ => return Err(ShredError::Unknown(session)),
         };
-        let subject = open.facts.subject.sub.to_string();
-        let is_meant = |hold: &&LegalHold| match &hold.on {
-            Held::Session(id) => *id == session,
-            Held::Subject(sub) => *sub == subject,
-        };
-        if let Some(hold) = self.shared().holds.lock().iter().find(is_meant) {
-            return Err(ShredError::Held { hold: Box::new(hold.clone()) });
-        }
-        let mut keys = vec![first.leaf.key_id.clone()];
+        let retention = open.retention.clone().unwrap_or_else(|| self.default_retention());
+        let (mut keys, mut last) = (vec![first.leaf.key_id.clone()], (first.index, first.leaf.log_time));
         for entry in entries {
-            let key = entry?.leaf.key_id;
-            if !keys.contains(&key) {
-                keys.push(key);
+            let entry = entry?;
+            last = (entry.index, entry.leaf.log_time);
+            if !keys.contains(&entry.leaf.key_id) {
+                keys.push(entry.leaf.key_id);
             }
         }
-        Ok(keys)
+        let until = self.kept_until(&retention, last.0, last.1)?;
+        let doomed = Doomed {
+            subject: open.facts.subject.sub.to_string(),
+            record: ShredRecord {
+                by: None,
+                session,
+                keys,
+                reason: "".into(),
+                retention: Some(retention.clone()),
+                is_early: until.is_some(),
+            },
+        };
+        if let Some(hold) = self.shared().holds.lock().iter().find(|hold| hold.is_on(&doomed)) {
+            return Err(ShredError::Held { hold: Box::new(hold.clone()) });
+        }
+        match until {
+            Some(until) if !may_be_early => Err(ShredError::Kept { session, until, retention }),
+            _ => Ok(doomed),
+        }
+    }
+
+    fn is_destroyed(&self, session: SessionId) -> Result<bool, ReadError> {
+        let first = self.own_reader()?.session(session)?.next().transpose()?;
+        let is_gone = |contents| matches!(contents, Contents::Sealed(why) if why == NoKey::Destroyed.describe());
+        Ok(first.is_some_and(|first| is_gone(first.contents)))
+    }
+}
+
+impl LegalHold {
+    fn is_on(&self, doomed: &Doomed<'_>) -> bool {
+        match &self.on {
+            Held::Session(id) => *id == doomed.record.session,
+            Held::Subject(sub) => *sub == doomed.subject,
+        }
     }
 }
 
@@ -198,8 +307,9 @@ impl Reader {
                 && let Some(Record::Shred(shred)) = entries.open_record(&leaf, &sealed)?
                 && shred.session == session
             {
-                let (by, reason) = (shred.by.into_owned(), shred.reason.into_owned());
-                return Ok(Some(Tombstone { by, at: leaf.log_time, reason }));
+                let (by, reason) = (shred.by.map(Cow::into_owned), shred.reason.into_owned());
+                let ShredRecord { retention, is_early, .. } = shred;
+                return Ok(Some(Tombstone { by, at: leaf.log_time, reason, retention, is_early }));
             }
         }
         Ok(None)
@@ -242,20 +352,28 @@ fn keep(dir: &Path, holds: &[LegalHold]) -> io::Result<()> {
     replace(&dir.join(HOLDS), &text, Durability::Synced)
 }
 
-/// A shredding that a crash interrupted.
-pub(crate) fn interrupted(dir: &Path) -> io::Result<Option<ShredRecord<'static>>> {
-    match fs::read(dir.join(SHREDDING)) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| io::Error::other(error.to_string())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+fn begin(dir: &Path, records: &[ShredRecord<'_>]) -> io::Result<()> {
+    let text = serde_json::to_vec(records).map_err(|error| io::Error::other(error.to_string()))?;
+    replace(&dir.join(SHREDDING), &text, Durability::Synced)
 }
 
-/// Destroys the keys of a shredding whose record is safe.
-pub(crate) fn destroy(dir: &Path, record: &ShredRecord<'_>) -> io::Result<()> {
-    for key in &record.keys {
-        destroy_row(dir, key)?;
-    }
+/// A shredding that a crash interrupted.
+pub(crate) fn interrupted(dir: &Path) -> io::Result<Vec<ShredRecord<'static>>> {
+    let text = match fs::read(dir.join(SHREDDING)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let records = serde_json::from_slice(&text);
+    // Versions that ended one session at a time wrote it alone.
+    records
+        .or_else(|error| serde_json::from_slice(&text).map(|one| vec![one]).map_err(|_| error))
+        .map_err(io::Error::other)
+}
+
+/// Destroys the keys of a shredding whose records are safe.
+pub(crate) fn destroy(dir: &Path, records: &[ShredRecord<'_>]) -> io::Result<()> {
+    destroy_rows(dir, records.iter().flat_map(|record| &record.keys))?;
     fs::remove_file(dir.join(SHREDDING))?;
     File::open(dir)?.sync_all()
 }

@@ -43,6 +43,7 @@ impl Stage {
             logins: std::collections::HashMap::new(),
             catalog_refresh: Duration::from_secs(3600),
             recording: Recording::Capped,
+            retention: None,
         });
         let role = Arc::new(Role {
             name: "analyst".into(),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use grille_identity::{Denied, Verifier};
-use grille_ledger::{Ledger, Record, RecordingCaps, SessionLog, SessionOpen};
+use grille_ledger::{Ledger, Record, RecordingCaps, Retention, SessionLog, SessionOpen};
 use grille_mask::detect::Detector;
 use grille_mask::{Context, MaskKey};
 use grille_net::{Admission, Connection, Peer, ServerTls};
@@ -234,6 +234,7 @@ impl PostgresPath {
         open.decision = Some(std::borrow::Cow::Borrowed(&opened.decision));
         open.proxy = peer.proxy.map(|proxy| proxy.to_string().into());
         open.masked = is_masked;
+        open.retention = route.target.retention.map(|time| Retention::of_target(&route.target.name, time));
         let mut log = self.services.ledger.session(open).map_err(|error| {
             tracing::error!(%error, "no session can be recorded");
             Answer::unrecorded()

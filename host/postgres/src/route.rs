@@ -39,6 +39,8 @@ pub struct Target {
     pub catalog_refresh: Duration,
     /// How much of the traffic is recorded.
     pub recording: Recording,
+    /// How long the contents of its sessions are kept; none for what the ledger says.
+    pub retention: Option<Duration>,
 }
 
 /// How much of a session's traffic the recording keeps.
@@ -248,6 +250,7 @@ mod tests {
                 logins: HashMap::new(),
                 catalog_refresh: Duration::from_secs(5),
                 recording: Recording::Capped,
+                retention: None,
             })
         };
         let role = |name: &str, group: &str, targets: &[&str], relations: &[&str], agents| {

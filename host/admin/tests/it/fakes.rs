@@ -314,7 +314,7 @@ impl SessionView for Fakes {
             request: None,
             outcome: None,
         };
-        Box::pin(async move { Ok(Some(SessionDetail { session: session(), log: vec![line], more: 0 })) })
+        Box::pin(async move { Ok(Some(SessionDetail { kept: None, session: session(), log: vec![line], more: 0 })) })
     }
 
     fn recording(&self, _id: SessionId) -> BoxFuture<'_, Result<Option<RecordingStream>, Unreadable>> {
@@ -388,7 +388,13 @@ impl Keeping for Fakes {
         }
     }
 
-    fn shred<'a>(&'a self, _id: SessionId, _by: &'a Subject, reason: &'a str) -> BoxFuture<'a, Result<(), NotKept>> {
+    fn shred<'a>(
+        &'a self,
+        _id: SessionId,
+        _by: &'a Subject,
+        reason: &'a str,
+        _may_be_early: bool,
+    ) -> BoxFuture<'a, Result<(), NotKept>> {
         Box::pin(async move { if reason == "held" { Err(NotKept::No("it is held".into())) } else { Ok(()) } })
     }
 

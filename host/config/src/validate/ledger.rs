@@ -16,7 +16,13 @@ const QUEUE_RANGE: RangeInclusive<u64> = (128 << 20)..=(1 << 40);
 const WHERE: &str = "\"s3://bucket/prefix\" or \"file:///folder\"";
 
 impl Check<'_> {
-    pub(super) fn ledger(&mut self, ledger: file::Ledger) -> Ledger {
+    /// How long contents are kept; none where nothing is said.
+    pub(super) fn retention(&mut self, key: &str, text: Option<String>) -> Option<Duration> {
+        text.map(|text| self.duration(key, Some(text), RETENTION, RETENTION_RANGE))
+    }
+
+    /// `longest` is the longest retention of a target.
+    pub(super) fn ledger(&mut self, ledger: file::Ledger, longest: Option<Duration>) -> Ledger {
         let path = ledger.path.unwrap_or_else(|| "var/ledger".to_owned());
         if path.is_empty() {
             self.report("ledger.path", "this is empty", None);
@@ -26,9 +32,10 @@ impl Check<'_> {
             None | Some(file::Sync::Interval) => Sync::Interval,
             Some(file::Sync::Strict) => Sync::Strict,
         };
-        let retention = self.duration("ledger.retention", ledger.retention, RETENTION, RETENTION_RANGE);
+        let retention = self.retention("ledger.retention", ledger.retention).unwrap_or(RETENTION);
+        let locked = retention.max(longest.unwrap_or_default());
         let archive = match (ledger.segments, ledger.archive) {
-            (Some(segments), archive) => self.archive(&segments, archive.unwrap_or_default(), retention),
+            (Some(segments), archive) => self.archive(&segments, archive.unwrap_or_default(), locked),
             (None, Some(_)) => {
                 let hint = format!("segments = {WHERE}");
                 self.report("ledger.archive", "`ledger.segments` names no place for it", Some(hint));
@@ -42,6 +49,8 @@ impl Check<'_> {
             path,
             sync,
             archive,
+            retention,
+            shreds_at_end: matches!(ledger.at_end, Some(file::AtEnd::Shred)),
         }
     }
 

@@ -37,6 +37,7 @@ impl Check<'_> {
                 CATALOG_REFRESH,
                 CATALOG_REFRESH_RANGE,
             );
+            let retention = check.retention(&join(key, "retention"), target.retention);
             Some(Target {
                 name,
                 protocol: protocol(target.protocol?),
@@ -47,6 +48,7 @@ impl Check<'_> {
                 tls: tls?,
                 catalog_refresh,
                 record,
+                retention,
             })
         })
     }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use grille_admin::view::{Killed, Moment, OperationLine, Session, SessionDetail, Sessions};
+use grille_admin::view::{Kept, Killed, Moment, OperationLine, Session, SessionDetail, Sessions};
 
 use super::table::{facts, harmless, line, now_ms, span, table, time};
 use super::{Format, Outcome, answer, print_json, say};
@@ -197,6 +197,7 @@ fn describe(detail: &SessionDetail) -> String {
         ("masked", session.masked.map_or("", |masked| if masked { "yes" } else { "no" }).to_owned()),
         ("began", time(session.opened_ms)),
         ("state", state),
+        ("kept", detail.kept.as_ref().map(|kept| kept_until(kept, session.closed_ms)).unwrap_or_default()),
     ]));
     let row = |line_: &OperationLine| {
         let (rows, ended) = line_.outcome.as_ref().map_or((String::new(), String::new()), |outcome| {
@@ -229,6 +230,15 @@ fn describe(detail: &SessionDetail) -> String {
         text.push_str(&format!("… and {} more; `grille session replay` has them all\n", detail.more));
     }
     text
+}
+
+/// How long, by what, and until when by the calendar.
+fn kept_until(kept: &Kept, closed_ms: Option<u64>) -> String {
+    let until = closed_ms.map_or_else(
+        || "from its end on".to_owned(),
+        |at_ms| format!("until {}", time(at_ms.saturating_add(kept.seconds.saturating_mul(1000)))),
+    );
+    format!("{} days ({}), {until}", kept.seconds / 86_400, kept.class)
 }
 
 async fn replay(args: &ReplayArgs) -> Result<(), NoAnswer> {

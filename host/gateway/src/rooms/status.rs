@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Status, Tail};
+use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Retained, Status, Tail};
 use grille_admin::{PolicyView, StatusView};
 use grille_config::{Config, Locked, Pin, Target, TlsMode};
 use grille_plugin::{Isolation, PolicyStatus};
@@ -47,6 +47,11 @@ impl StatusView for Overview {
                     bytes_waiting: archive.bytes_waiting,
                     trouble: archive.trouble.map(Into::into),
                 }),
+                retained: Retained {
+                    past: ledger.retained.past,
+                    destroyed: ledger.retained.destroyed,
+                    leapt_s: ledger.retained.leapt / 1_000_000,
+                },
                 trouble: ledger.trouble.map(Into::into),
             },
         }
@@ -62,6 +67,17 @@ impl Overview {
         }
         if let Some(trouble) = state.ledger.status().archive.and_then(|archive| archive.trouble) {
             warnings.push(format!("the ledger's archive takes nothing: {trouble}"));
+        }
+        let retained = state.ledger.status().retained;
+        if retained.past > 0 {
+            let what = if state.started_with.ledger.shreds_at_end { "under legal holds" } else { "at_end = \"keep\"" };
+            warnings.push(format!("{} session(s) are past their retention and still there ({what})", retained.past));
+        }
+        if retained.leapt > 0 {
+            let days = retained.leapt / 86_400_000_000;
+            warnings.push(format!(
+                "the clock leapt by {days} day(s) that the ledger did not see pass: no retention counts them"
+            ));
         }
         if let Some(reload) =
             state.last_reload.lock().as_ref().map(|(reload, _)| reload).filter(|reload| !reload.is_done)

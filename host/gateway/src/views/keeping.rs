@@ -43,8 +43,14 @@ impl Keeping for Contents {
         done.map_err(not_kept)
     }
 
-    fn shred<'a>(&'a self, id: SessionId, by: &'a Subject, reason: &'a str) -> BoxFuture<'a, Result<(), NotKept>> {
-        Box::pin(async move { self.ledger.shred(id, by, reason).await.map_err(not_kept) })
+    fn shred<'a>(
+        &'a self,
+        id: SessionId,
+        by: &'a Subject,
+        reason: &'a str,
+        may_be_early: bool,
+    ) -> BoxFuture<'a, Result<(), NotKept>> {
+        Box::pin(async move { self.ledger.shred(id, by, reason, may_be_early).await.map_err(not_kept) })
     }
 
     fn tombstone(&self, id: SessionId) -> BoxFuture<'_, Result<Option<String>, Unreadable>> {
@@ -56,8 +62,22 @@ impl Keeping for Contents {
             Ok(tombstone.map(|tombstone| {
                 let at = i64::try_from(tombstone.at).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
                 let at = at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-                let (name, sub, reason) = (&tombstone.by.name, &tombstone.by.sub, &tombstone.reason);
-                format!("session {id} was shredded by {name} ({sub}) on {at}: {reason}")
+                let kept = tombstone.retention.as_ref();
+                let kept = kept.map(|kept| format!("{} days ({})", kept.seconds / 86_400, kept.class));
+                match (&tombstone.by, kept, tombstone.is_early) {
+                    (Some(by), Some(kept), true) => format!(
+                        "session {id} was shredded by {} ({}) on {at}, before the end of its {kept}: {}",
+                        by.name, by.sub, tombstone.reason
+                    ),
+                    (Some(by), ..) => {
+                        format!("session {id} was shredded by {} ({}) on {at}: {}", by.name, by.sub, tombstone.reason)
+                    }
+                    (None, kept, _) => format!(
+                        "the contents of session {id} were destroyed on {at}, when their time of {} was over; that it was, \
+                         and when, is proven as before",
+                        kept.unwrap_or_else(|| "retention".to_owned())
+                    ),
+                }
             }))
         })
     }

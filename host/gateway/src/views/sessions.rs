@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use grille_admin::view::{Moment, OperationLine, OutcomeLine, Session, SessionDetail};
+use grille_admin::view::{Kept, Moment, OperationLine, OutcomeLine, Session, SessionDetail};
 use grille_admin::{RecordingStream, SessionFilter, SessionView, Unreadable};
 use grille_ledger::{
     Chunk, DecisionRecord, Direction, Entry, Outcome, Reader, Record, SealKey, SessionEnd, SessionSummary,
@@ -120,7 +120,9 @@ impl Sessions {
             let Some(shown) = detail.as_mut() else {
                 if let Record::SessionOpen(open) = record {
                     let session = row(&open.facts, Some(open.masked), at_ms, is_live);
-                    detail = Some(SessionDetail { session, log: Vec::new(), more: 0 });
+                    let kept = open.retention.as_ref();
+                    let kept = kept.map(|kept| Kept { class: kept.class.as_ref().into(), seconds: kept.seconds });
+                    detail = Some(SessionDetail { session, kept, log: Vec::new(), more: 0 });
                 }
                 continue;
             };

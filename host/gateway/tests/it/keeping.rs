@@ -8,7 +8,7 @@ async fn a_session_is_held_let_go_and_shredded_by_an_auditor() {
     let id = house.record_session();
     let run = async |token: &str, words: &[&str]| house.run(token, words).await;
     let hold = ["ledger", "hold", "add", "--session", &id, "--reason", "case 4711"];
-    let shred = ["ledger", "shred", "--session", &id, "--reason", "the six years are over"];
+    let shred = ["ledger", "shred", "--session", &id, "--reason", "the case is settled"];
     for words in [&hold[..], &shred] {
         let refused = run("ann", words).await;
         assert_eq!(refused.code, 1, "{words:?} takes the auditor right: {}{}", refused.stdout, refused.stderr);
@@ -25,7 +25,13 @@ async fn a_session_is_held_let_go_and_shredded_by_an_auditor() {
     assert_eq!(run("audra", &["session", "replay", &id, "--speed", "1000"]).await.code, 0);
     let lifted = run("audra", &["ledger", "hold", "remove", "--session", &id, "--reason", "closed"]).await;
     assert_eq!(lifted.code, 0, "{}", lifted.stderr);
-    let done = run("audra", &shred).await;
+    let shown = run("audra", &["session", "show", &id]).await.stdout;
+    assert!(shown.contains("2196 days (ledger), until 20"), "{shown}");
+    let refused = run("audra", &shred).await;
+    assert!(refused.code == 1 && refused.stderr.contains(&format!("session {id} is kept until 20")), "{refused:?}");
+    assert!(refused.stderr.contains("(ledger): `--early` destroys it before"), "{refused:?}");
+    assert_eq!(run("audra", &["session", "replay", &id, "--speed", "1000"]).await.code, 0);
+    let done = run("audra", &[&shred[..], &["--early"]].concat()).await;
     assert_eq!(
         (done.code, done.stdout),
         (0, format!("the contents of session {id} are destroyed\n")),
@@ -37,7 +43,8 @@ async fn a_session_is_held_let_go_and_shredded_by_an_auditor() {
         let gone = run("audra", &[&words[..], &[&id]].concat()).await;
         let said = format!("session {id} was shredded by ");
         assert!(gone.code == 1 && gone.stderr.contains(&said), "{}", gone.stderr);
-        assert!(gone.stderr.contains("audra") && gone.stderr.contains(": the six years are over"), "{}", gone.stderr);
+        let told = ", before the end of its 2196 days (ledger): the case is settled";
+        assert!(gone.stderr.contains("audra") && gone.stderr.contains(told), "{}", gone.stderr);
     }
-    assert_eq!(house.acts().iter().filter(|act| act.contains("ledger.shred")).count(), 2, "{:?}", house.acts());
+    assert_eq!(house.acts().iter().filter(|act| act.contains("ledger.shred")).count(), 3, "{:?}", house.acts());
 }

@@ -169,7 +169,7 @@ pub(super) fn span(first_us: u64, last_us: u64) -> Cell {
 }
 
 /// A point in time in UTC, to the second.
-pub(super) fn time(unix_us: u64) -> String {
+pub(crate) fn time(unix_us: u64) -> String {
     let seconds = unix_us / 1_000_000;
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Years are counted from March, so that the leap day is the last one; an era has 400 of them.

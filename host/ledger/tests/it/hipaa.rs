@@ -109,7 +109,7 @@ async fn what_was_destroyed_on_purpose_or_kept_from_it_is_told_with_person_and_r
     let ledger = scene.keys.open(&scene.ledger());
     let (by, session) = (facts(1).subject, facts(3).id);
     ledger.hold(Held::Subject("user-7".to_owned()), &by, "case 4711").unwrap();
-    ledger.shred(session, &by, "retention is over").await.unwrap();
+    ledger.shred(session, &by, "retention is over", true).await.unwrap();
     let message = "targets.work.login: the login is a superuser".into();
     ledger.admin(&Record::Warning(Warning { message })).unwrap();
     ledger.shutdown().await.unwrap();

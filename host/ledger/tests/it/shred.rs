@@ -33,9 +33,9 @@ async fn a_shredded_session_leaves_its_proofs_and_a_record_of_who_did_it() {
     let ledger = keys.open(path);
     write_sessions(&ledger, 0..3, 5);
     let [gone, kept] = [facts(1).id, facts(2).id];
-    ledger.shred(gone, &somebody(), " the six years are over ").await.unwrap();
+    ledger.shred(gone, &somebody(), " the six years are over ", true).await.unwrap();
     assert!(!is_open(&keys, path, gone) && is_open(&keys, path, kept));
-    let again = ledger.shred(gone, &somebody(), "again").await;
+    let again = ledger.shred(gone, &somebody(), "again", true).await;
     assert!(matches!(again, Err(ShredError::Shredded(id)) if id == gone), "{again:?}");
 
     let open = ledger.session(SessionOpen::new(&facts(9))).unwrap();
@@ -44,7 +44,7 @@ async fn a_shredded_session_leaves_its_proofs_and_a_record_of_who_did_it() {
         (facts(50).id, "why not", "there is no session"),
         (kept, "  ", "takes a reason"),
     ] {
-        let refused = ledger.shred(session, &somebody(), reason).await.unwrap_err().to_string();
+        let refused = ledger.shred(session, &somebody(), reason, true).await.unwrap_err().to_string();
         assert!(refused.contains(expected), "{refused}");
     }
     open.close("terminate").unwrap();
@@ -54,7 +54,7 @@ async fn a_shredded_session_leaves_its_proofs_and_a_record_of_who_did_it() {
     assert_eq!((sound.unsigned, sound.sessions_shredded), (0, 1));
     let reader = Reader::open(path, Some(keys.seal.clone())).unwrap();
     let tombstone = reader.tombstone(gone).unwrap().unwrap();
-    assert_eq!((&*tombstone.by.sub, &*tombstone.reason), ("user-77", "the six years are over"));
+    assert_eq!((&*tombstone.by.unwrap().sub, &*tombstone.reason), ("user-77", "the six years are over"));
     assert_eq!(reader.tombstone(kept).unwrap(), None);
     let first = reader.session(gone).unwrap().next().unwrap().unwrap();
     let key = keys.signing.verifier_key("grille/test").unwrap();
@@ -87,17 +87,17 @@ async fn what_is_under_a_legal_hold_is_not_shredded() {
         let holds: Vec<_> = ledger.holds().into_iter().map(|hold| (hold.on, hold.reason)).collect();
         assert_eq!(holds, [(one.clone(), "case 4711".to_owned()), (person.clone(), "case 4712".to_owned())]);
         for session in [1, 2] {
-            let refused = ledger.shred(facts(session).id, &somebody(), "over").await.unwrap_err();
+            let refused = ledger.shred(facts(session).id, &somebody(), "over", true).await.unwrap_err();
             assert!(matches!(refused, ShredError::Held { .. }), "{refused}");
             assert!(is_open(&keys, path, facts(session).id));
         }
         ledger.shutdown().await.unwrap();
     }
     let ledger = keys.open(path);
-    ledger.shred(facts(3).id, &somebody(), "over").await.unwrap();
+    ledger.shred(facts(3).id, &somebody(), "over", true).await.unwrap();
     ledger.release(&one, &somebody(), "the case is closed").unwrap();
     assert!(matches!(ledger.release(&one, &somebody(), "again"), Err(ShredError::NotHeld(_))));
-    ledger.shred(facts(1).id, &somebody(), "over").await.unwrap();
+    ledger.shred(facts(1).id, &somebody(), "over", true).await.unwrap();
     assert!(!is_open(&keys, path, facts(1).id) && is_open(&keys, path, facts(2).id));
     ledger.shutdown().await.unwrap();
     let kinds: Vec<_> =
@@ -116,11 +116,14 @@ async fn a_shredding_that_a_crash_interrupted_is_ended_by_the_next_start() {
     drop(ledger);
     let first = Reader::open(path, None).unwrap().session(facts(1).id).unwrap().next().unwrap().unwrap();
     let record = grille_ledger::ShredRecord {
-        by: std::borrow::Cow::Owned(somebody()),
+        by: Some(std::borrow::Cow::Owned(somebody())),
         session: facts(1).id,
         keys: vec![first.leaf.key_id],
         reason: "over".into(),
+        retention: None,
+        is_early: false,
     };
+    // As versions wrote it that ended one session at a time.
     fs::write(path.join("shredding"), serde_json::to_vec(&record).unwrap()).unwrap();
     let ledger = keys.open(path);
     assert!(!is_open(&keys, path, facts(1).id) && is_open(&keys, path, facts(0).id));
@@ -128,6 +131,73 @@ async fn a_shredding_that_a_crash_interrupted_is_ended_by_the_next_start() {
     ledger.shutdown().await.unwrap();
     let reader = Reader::open(path, Some(keys.seal.clone())).unwrap();
     assert!(reader.tombstone(facts(1).id).unwrap().is_some());
+    is_sound(path);
+}
+
+#[tokio::test]
+async fn a_batch_that_a_crash_interrupted_is_ended_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, keys) = (dir.path(), Keys::generate());
+    let ledger = keys.open(path);
+    write_sessions(&ledger, 0..4, 2);
+    ledger.shutdown().await.unwrap();
+    drop(ledger);
+    let record = |number| {
+        let first = Reader::open(path, None).unwrap().session(facts(number).id).unwrap().next().unwrap().unwrap();
+        grille_ledger::ShredRecord {
+            by: None,
+            session: facts(number).id,
+            keys: vec![first.leaf.key_id],
+            reason: "its retention is over".into(),
+            retention: None,
+            is_early: false,
+        }
+    };
+    fs::write(path.join("shredding"), serde_json::to_vec(&[1, 2, 3].map(record)).unwrap()).unwrap();
+    let ledger = keys.open(path);
+    assert_eq!([0, 1, 2, 3].map(|number| is_open(&keys, path, facts(number).id)), [true, false, false, false]);
+    ledger.shutdown().await.unwrap();
+    assert_eq!(is_sound(path).sessions_shredded, 3);
+}
+
+/// Whoever is first in the log is right: a hold that was taken keeps its session, whatever came at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn holds_and_shreddings_at_the_same_time_do_not_miss_each_other() {
+    const SESSIONS: u32 = 60;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, keys) = (dir.path(), Keys::generate());
+    let ledger = keys.open(path);
+    write_sessions(&ledger, 0..SESSIONS, 1);
+    let mut racing = Vec::new();
+    for number in 0..SESSIONS {
+        let both = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+        let (start, shredder, session) = (both.clone(), ledger.clone(), facts(number).id);
+        let shred = tokio::spawn(async move {
+            start.wait().await;
+            shredder.shred(session, &somebody(), "over", true).await
+        });
+        let holder = ledger.clone();
+        let hold = tokio::spawn(async move {
+            both.wait().await;
+            // At different moments of the other's work.
+            tokio::time::sleep(Duration::from_micros(u64::from(number) * 400)).await;
+            holder.hold(Held::Session(session), &somebody(), "case 4711")
+        });
+        racing.push((session, shred, hold));
+    }
+    let mut held = 0;
+    for (session, shred, hold) in racing {
+        match (shred.await.unwrap(), hold.await.unwrap()) {
+            (Err(ShredError::Held { .. }), Ok(())) => {
+                held += 1;
+                assert!(is_open(&keys, path, session));
+            }
+            (Ok(()), Err(ShredError::Shredded(_))) => assert!(!is_open(&keys, path, session)),
+            other => panic!("{session}: {other:?}"),
+        }
+    }
+    println!("{held} of {SESSIONS} were held");
+    ledger.shutdown().await.unwrap();
     is_sound(path);
 }
 

@@ -190,7 +190,8 @@ impl Tally {
                 note(self, Topic::Starts, &format!("Grille {}", start.version));
             }
             Some(Record::Shred(shred)) => {
-                let (session, by, reason) = (shred.session, &shred.by.name, &shred.reason);
+                let by = shred.by.as_ref().map_or("the end of its retention", |by| &by.name);
+                let (session, reason) = (shred.session, &shred.reason);
                 note(self, Topic::Shreds, &format!("contents of session {session} destroyed by {by}: {reason}"));
             }
             Some(Record::Hold(hold)) => {
