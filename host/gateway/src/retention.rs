@@ -1,4 +1,4 @@
-//! The hourly look for sessions whose retention is over.
+//! How long contents are kept, and the hourly look for sessions for which that is over.
 
 use std::time::Duration;
 
@@ -11,6 +11,14 @@ use crate::causes::causes;
 const AGAIN: Duration = Duration::from_secs(3600);
 /// Between two steps of one look, so that sessions and syncs get their turn.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// A span for people.
+pub(crate) fn days(seconds: u64) -> String {
+    match seconds / 86_400 {
+        1 => "1 day".to_owned(),
+        days => format!("{days} days"),
+    }
+}
 
 /// Looks at the start, then every hour, step by step.
 pub(crate) async fn watch(ledger: Ledger) {

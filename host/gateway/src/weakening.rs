@@ -6,6 +6,8 @@ use grille_config::{Accepts, Config, Login, Policy, Record, Rights, Role, Target
 use grille_plugin::PolicyDescription;
 use grille_policy::Mode;
 
+use crate::retention::days;
+
 /// One sentence per weakening.
 pub(crate) fn weakening(old: &Config, new: &Config) -> Vec<String> {
     let mut found = Vec::new();
@@ -26,12 +28,8 @@ pub(crate) fn weakening(old: &Config, new: &Config) -> Vec<String> {
             let (kept, keeps) = (kept_for(before, old), kept_for(after, new));
             if keeps < kept {
                 let name = &before.name;
-                let days = |time: Duration| time.as_secs() / 86_400;
-                found.push(format!(
-                    "sessions on target \"{name}\" are kept {} days instead of {}",
-                    days(keeps),
-                    days(kept)
-                ));
+                let days = |time: Duration| days(time.as_secs());
+                found.push(format!("sessions on target \"{name}\" are kept {} instead of {}", days(keeps), days(kept)));
             }
         }
     }
@@ -312,12 +310,12 @@ targets = ["clinic"]
             (
                 target(&format!("{}\nretention = \"12y\"", login(""))),
                 target(&login("")),
-                "sessions on target \"clinic\" are kept 2196 days instead of 4392",
+                "sessions on target \"clinic\" are kept 2196 days instead of 4392 days",
             ),
             (
                 of(&login(""), "", "[ledger]\nretention = \"6y\""),
                 of(&login(""), "", "[ledger]\nretention = \"30d\""),
-                "sessions on target \"clinic\" are kept 30 days instead of 2196",
+                "sessions on target \"clinic\" are kept 30 days instead of 2196 days",
             ),
             (
                 of(&login(""), "", ""),

@@ -6,6 +6,7 @@ mod calendar;
 mod passed;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -51,6 +52,13 @@ impl Retention<'_> {
 
     pub(crate) const fn micros(&self) -> u64 {
         self.seconds.saturating_mul(1_000_000)
+    }
+}
+
+impl fmt::Display for Retention<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.seconds / 86_400;
+        write!(f, "{days} day{} ({})", if days == 1 { "" } else { "s" }, self.class)
     }
 }
 

@@ -98,8 +98,9 @@ pub enum ShredError {
     },
     /// Its retention is not over.
     #[error(
-        "session {session} is kept until {} ({}): `--early` destroys it before, and the record says so",
-        time(*until), retention.class
+        "session {session} is kept until {}, {retention} from its end on: `--early` destroys it before, and the record \
+         says so",
+        time(*until)
     )]
     Kept {
         /// The session.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use grille_admin::view::{Kept, Killed, Moment, OperationLine, Session, SessionDetail, Sessions};
+use grille_ledger::Retention;
 
 use super::table::{facts, harmless, line, now_ms, span, table, time};
 use super::{Format, Outcome, answer, print_json, say};
@@ -238,7 +239,8 @@ fn kept_until(kept: &Kept, closed_ms: Option<u64>) -> String {
         || "from its end on".to_owned(),
         |at_ms| format!("until {}", time(at_ms.saturating_add(kept.seconds.saturating_mul(1000)))),
     );
-    format!("{} days ({}), {until}", kept.seconds / 86_400, kept.class)
+    let kept = Retention { class: kept.class.as_ref().into(), seconds: kept.seconds };
+    format!("{}, {until}", harmless(&kept.to_string()))
 }
 
 async fn replay(args: &ReplayArgs) -> Result<(), NoAnswer> {

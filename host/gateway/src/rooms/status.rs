@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use grille_admin::view::{Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Retained, Status, Tail};
+use grille_admin::view::{
+    Activity, Archived, EpochSessions, Ledger, Listener, Policies, Policy, Retained, Status, Tail,
+};
 use grille_admin::{PolicyView, StatusView};
 use grille_config::{Config, Locked, Pin, Target, TlsMode};
 use grille_plugin::{Isolation, PolicyStatus};
 use grille_policy::{Evaluator as _, FailureKind, Mode};
 
 use crate::policies::{self, shorten};
+use crate::retention::days;
 use crate::state::State;
 use crate::weakening::restart_parts;
 
@@ -74,10 +77,9 @@ impl Overview {
             warnings.push(format!("{} session(s) are past their retention and still there ({what})", retained.past));
         }
         if retained.leapt > 0 {
-            let days = retained.leapt / 86_400_000_000;
-            warnings.push(format!(
-                "the clock leapt by {days} day(s) that the ledger did not see pass: no retention counts them"
-            ));
+            let leapt = days(retained.leapt / 1_000_000);
+            warnings
+                .push(format!("the clock leapt by {leapt} that the ledger did not see pass: no retention counts them"));
         }
         if let Some(reload) =
             state.last_reload.lock().as_ref().map(|(reload, _)| reload).filter(|reload| !reload.is_done)

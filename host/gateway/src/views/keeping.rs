@@ -63,7 +63,7 @@ impl Keeping for Contents {
                 let at = i64::try_from(tombstone.at).ok().and_then(|at| jiff::Timestamp::from_microsecond(at).ok());
                 let at = at.map_or_else(|| "?".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
                 let kept = tombstone.retention.as_ref();
-                let kept = kept.map(|kept| format!("{} days ({})", kept.seconds / 86_400, kept.class));
+                let kept = kept.map(ToString::to_string);
                 match (&tombstone.by, kept, tombstone.is_early) {
                     (Some(by), Some(kept), true) => format!(
                         "session {id} was shredded by {} ({}) on {at}, before the end of its {kept}: {}",

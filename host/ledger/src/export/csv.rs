@@ -4,12 +4,13 @@ use super::pages::time;
 use super::sheet::Sheet;
 
 const HEADINGS: &str = "session,decision,record,time,subject,issuer,name,agents,target,roles,peer,verdict,reason,\
-                        policies,request,approved_by,justification,rows,bytes,sqlstate,masked,statement";
+                        policies,request,approved_by,justification,rows,bytes,sqlstate,masked,statement,kept";
 
 pub(super) fn table(sheet: &Sheet) -> String {
     let mut text = format!("{HEADINGS}\r\n");
     for operation in &sheet.operations {
-        let facts = sheet.sessions.get(&operation.id.session).and_then(|session| session.facts.as_ref());
+        let session = sheet.sessions.get(&operation.id.session);
+        let facts = session.and_then(|session| session.facts.as_ref());
         let subject = facts.map(|facts| &facts.subject);
         let of = |value: Option<&str>| value.unwrap_or_default().to_owned();
         let agents = subject.map(|subject| subject.actors.iter().map(|one| one.sub.to_string()).collect::<Vec<_>>());
@@ -42,6 +43,7 @@ pub(super) fn table(sheet: &Sheet) -> String {
             outcome.and_then(|outcome| outcome.sqlstate.clone()).unwrap_or_default(),
             masked.unwrap_or_default(),
             operation.text.clone(),
+            of(session.and_then(|session| session.kept.as_deref())),
         ];
         text.push_str(&cells.map(|value| cell(&value)).join(","));
         text.push_str("\r\n");

@@ -187,6 +187,7 @@ impl Node {
                 self.changes.push((self.starts.len(), leaf.epoch.unwrap_or_default(), index));
             }
             Some(Record::Review(event)) => self.reviews.push((event.request, index)),
+            Some(Record::Shred(shred)) => self.shreds.push((shred.session, index)),
             Some(Record::Read(read)) => {
                 self.reads.extend(read.session.map(|session| (session, index)));
                 if read.action == "ledger.export" {
@@ -194,7 +195,6 @@ impl Node {
                 }
             }
             Some(Record::Hold(hold)) => self.holds.push((hold.on, index)),
-            Some(Record::Shred(shred)) => self.shreds.push((shred.session, index)),
             Some(Record::Keys(event)) if event.failure.is_none() => {
                 self.keys.insert(event.issuer.into_owned(), index);
             }
@@ -209,8 +209,8 @@ impl Node {
         let mut node = wanted.clone();
         node.extend(self.changes.iter().filter(|(start, set, _)| sets.contains(&(*start, *set))).map(|(.., at)| *at));
         node.extend(self.reviews.iter().filter(|(request, _)| requests.contains(request)).map(|(_, at)| *at));
-        node.extend(self.reads.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
-        node.extend(self.shreds.iter().filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
+        let of_sessions = self.reads.iter().chain(&self.shreds);
+        node.extend(of_sessions.filter(|(session, _)| sessions.contains_key(session)).map(|(_, at)| *at));
         let subjects: BTreeSet<&str> = sessions.values().filter_map(|session| session.subject.as_deref()).collect();
         let is_held = |held: &Held| match held {
             Held::Session(session) => sessions.contains_key(session),

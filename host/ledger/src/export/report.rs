@@ -65,10 +65,11 @@ fn who(page: &mut Page, sheet: &Sheet) {
             span(session.first, session.last),
             text(session.end.clone()),
             text(if session.masked { "yes" } else { "no" }),
+            text(session.kept.clone().unwrap_or_default()),
         ]
     });
     page.table(
-        &["session", "person", "software acting", "target", "roles", "peer", "from, to (UTC)", "how", "masked"],
+        &["session", "person", "software acting", "target", "roles", "peer", "from, to (UTC)", "how", "masked", "kept"],
         rows,
     );
     if !sheet.keys.is_empty() {
@@ -221,7 +222,9 @@ fn limits(page: &mut Page, sheet: &Sheet) {
     let rows = sheet.sessions.iter().filter(|(_, one)| one.elided > 0 || one.facts.is_none() || !one.is_closed());
     let rows = rows.map(|(sid, one)| {
         let mut why = Vec::new();
-        if one.facts.is_none() {
+        if let Some(destroyed) = &one.destroyed {
+            why.push(destroyed.clone());
+        } else if one.facts.is_none() {
             why.push("its key was destroyed or is not the exporter's: only that it happened is shown".to_owned());
         }
         if !one.is_closed() {

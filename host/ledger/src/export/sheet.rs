@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use grille_policy::{DecisionId, Epoch, Mode, RequestId, SessionFacts, SessionId, Subject, Verdict};
 
+use super::pages;
 use super::pick::PickedSession;
 use super::{ExportError, ExportOptions};
 use crate::reader::Entry;
-use crate::{By, Chunk, DecisionRecord, MaskedColumn, Outcome, PolicyInForce, Record};
+use crate::{By, Chunk, DecisionRecord, MaskedColumn, Outcome, PolicyInForce, Record, ShredRecord};
 
 /// Operations of one bundle: its report is held in memory.
 pub(super) const OPERATIONS_MAX: usize = 200_000;
@@ -35,6 +36,10 @@ pub(super) struct SessionSheet {
     /// None where the key was destroyed.
     pub(super) facts: Option<SessionFacts>,
     pub(super) masked: bool,
+    /// How long its contents are kept, as far as that was recorded.
+    pub(super) kept: Option<String>,
+    /// How they ended.
+    pub(super) destroyed: Option<String>,
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) records: u64,
@@ -156,6 +161,9 @@ impl Sheet {
                     .or_else(|| read.query.as_deref().map(cut))
                     .unwrap_or_default(),
             }),
+            Record::Shred(shred) => {
+                self.sessions.entry(shred.session).or_default().destroyed = Some(destroyed(time, shred));
+            }
             _ => {}
         }
     }
@@ -177,6 +185,7 @@ impl Sheet {
             Some(Record::SessionOpen(open)) => {
                 sheet.facts = Some(open.facts.clone().into_owned());
                 sheet.masked = open.masked;
+                sheet.kept = open.retention.as_ref().map(ToString::to_string);
             }
             Some(Record::Decision(record)) => {
                 if self.operations.len() >= OPERATIONS_MAX {
@@ -272,6 +281,18 @@ fn owned(column: &MaskedColumn<'_>) -> MaskedColumn<'static> {
         treatment: Cow::Owned(column.treatment.clone().into_owned()),
         count: column.count,
     }
+}
+
+fn destroyed(time: u64, shred: &ShredRecord<'_>) -> String {
+    let by =
+        shred.by.as_deref().map_or_else(|| "at the end of their time".to_owned(), |by| format!("by {}", person(by)));
+    let time = pages::time(time);
+    let was = shred.retention.as_ref().map(|retention| format!(" of {retention}")).unwrap_or_default();
+    let early = if shred.is_early { format!(", before the end of their time{was}") } else { was };
+    format!(
+        "its contents were destroyed on {time} {by}{early}: {}; that it happened is proven as before",
+        cut(&shred.reason)
+    )
 }
 
 /// A person for people: the name, and the pair that names them for certain.

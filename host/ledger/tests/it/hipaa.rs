@@ -119,7 +119,16 @@ async fn what_was_destroyed_on_purpose_or_kept_from_it_is_told_with_person_and_r
     let encryption = cited(&evidence, "164.312(a)(2)(iv)");
     assert_eq!(count(encryption, "destroyed on purpose"), 1, "{encryption:#}");
     assert!(count(encryption, "key was destroyed") > 1, "{encryption:#}");
-    assert_eq!(count(cited(&evidence, "164.316(b)(1), (2)(i)"), "legal holds"), 1);
+    let documents = cited(&evidence, "164.316(b)(1), (2)(i)");
+    assert_eq!(count(documents, "legal holds that"), 1);
+    let class = |what: &str| count(documents, &format!("kept 2196 days (ledger): {what}"));
+    let of =
+        ["sessions of the period", "of these under", "destroyed in the period before", "destroyed in the period at"];
+    assert_eq!(of.map(class), [25, 1, 1, 0], "{documents:#}");
+    let early = documents["gaps"].to_string();
+    assert!(early.contains("to be explained: 1 kept 2196 days (ledger) destroyed before"), "{early}");
+    let integrity = cited(&evidence, "164.312(c)(1), (2)");
+    assert!(integrity["gaps"].to_string().contains("to be explained: 1 sessions whose contents"), "{integrity:#}");
     let access = cited(&evidence, "164.312(a)(1)");
     assert!(access["gaps"].to_string().contains("to be explained: 1 warnings of logins"), "{access:#}");
     let page = String::from_utf8(files["hipaa.html"].clone()).unwrap();

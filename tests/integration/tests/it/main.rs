@@ -30,6 +30,7 @@ mod proxied;
 mod questions;
 mod records;
 mod relay;
+mod retention;
 mod rewritten;
 mod rogue;
 mod same;

@@ -1,5 +1,7 @@
 //! The map: paragraphs of 45 CFR 164, what each asks for, which records show something of it, and what no record can.
 
+use std::borrow::Cow;
+
 use grille_policy::SessionId;
 use serde::Serialize;
 
@@ -34,7 +36,7 @@ pub(super) struct Citation {
 
 #[derive(Serialize)]
 pub(super) struct Artefact {
-    pub(super) what: &'static str,
+    pub(super) what: Cow<'static, str>,
     pub(super) count: u64,
 }
 
@@ -56,8 +58,12 @@ impl Citation {
 
 impl Row {
     pub(super) fn cite(&self, tally: &Tally) -> Citation {
-        let artefacts: Vec<Artefact> =
-            self.shows.iter().map(|(topic, what)| Artefact { what, count: tally.count(*topic) }).collect();
+        let artefact =
+            |(topic, what): &(Topic, &'static str)| Artefact { what: (*what).into(), count: tally.count(*topic) };
+        let mut artefacts: Vec<Artefact> = self.shows.iter().map(artefact).collect();
+        if self.citation == DOCUMENTATION {
+            artefacts.extend(tally.classes.artefacts());
+        }
         let mut samples = Vec::new();
         // One of each sort before a second one of any.
         for nth in 0..SAMPLES_MAX {
@@ -78,11 +84,17 @@ impl Row {
             _ => None,
         };
         let mut gaps: Vec<String> = self.shows.iter().filter_map(gap).collect();
+        if self.citation == DOCUMENTATION {
+            gaps.extend(tally.classes.gaps());
+        }
         gaps.extend(self.beyond.iter().map(|gap| (*gap).to_owned()));
         let Self { citation, standard, kind, asks, .. } = *self;
         Citation { citation, standard, kind, asks, artefacts, samples, gaps }
     }
 }
+
+/// Where how long what is kept is told by class.
+const DOCUMENTATION: &str = "164.316(b)(1), (2)(i)";
 
 pub(super) const MAP: &[Row] = &[
     Row {
@@ -178,6 +190,7 @@ pub(super) const MAP: &[Row] = &[
             (Recovered, "torn tails after a crash, cut and kept"),
             (Gaps, "logs that were followed by another, with the reason"),
             (ClockSteps, "steps of the machine's clock"),
+            (Early, "sessions whose contents were destroyed before the end of their retention"),
         ],
         beyond: &[
             "run the verifier on this bundle and on a copy with one byte changed: the first holds, the second is named",
@@ -283,7 +296,7 @@ pub(super) const MAP: &[Row] = &[
         beyond: &["Grille is run by yourself and calls nobody: no record of it stands for a contract"],
     },
     Row {
-        citation: "164.316(b)(1), (2)(i)",
+        citation: DOCUMENTATION,
         standard: "Documentation, six years",
         kind: "R",
         asks: "Policies and procedures in writing, kept for six years.",
@@ -294,7 +307,8 @@ pub(super) const MAP: &[Row] = &[
         ],
         beyond: &[
             "the rule speaks of documentation, not of every line of a log",
-            "how long this log is kept, and that it is, your retention has to show",
+            "leaves, proofs and the node's own records are not destroyed; whether the disks and the archive still have them, \
+             `grille ledger verify` shows",
         ],
     },
     Row {

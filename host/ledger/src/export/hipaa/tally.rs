@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use grille_policy::{SessionFacts, SessionId, Verdict};
 
 use super::Period;
+use super::classes::Classes;
 use crate::leaf::Leaf;
 use crate::{Outcome, PolicyChange, Record, ReviewEvent, SessionOpen};
 
 /// Examples per topic: enough to look one up, few enough that a bundle stays small.
 const SAMPLES_MAX: usize = 3;
 /// People, roles and the like that are told apart; beyond, the count is "at least".
-const NAMES_MAX: usize = 100_000;
+pub(super) const NAMES_MAX: usize = 100_000;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +57,7 @@ pub(super) enum Topic {
     ClockSteps,
     Destroyed,
     Shreds,
+    Early,
     Holds,
     Warnings,
     IssuerKeys,
@@ -75,6 +77,7 @@ impl Topic {
                 | Self::Gaps
                 | Self::ClockSteps
                 | Self::Destroyed
+                | Self::Early
                 | Self::Warnings
                 | Self::IssuerAway
         )
@@ -99,6 +102,7 @@ pub(in crate::export) struct Tally {
     pub(super) log_ends: Option<u64>,
     pub(super) counts: BTreeMap<Topic, u64>,
     pub(super) samples: BTreeMap<Topic, Vec<Sample>>,
+    pub(super) classes: Classes,
     names: BTreeMap<Topic, BTreeSet<String>>,
     open: BTreeMap<SessionId, Sample>,
 }
@@ -111,6 +115,7 @@ impl Tally {
             log_ends: None,
             counts: BTreeMap::new(),
             samples: BTreeMap::new(),
+            classes: Classes::default(),
             names: BTreeMap::new(),
             open: BTreeMap::new(),
         }
@@ -132,6 +137,11 @@ impl Tally {
         }
         // Others tell nothing that is counted, and opening a record costs.
         is_in && !matches!(leaf.kind.as_str(), "facts" | "recording")
+    }
+
+    /// A hold counts as long as it is not lifted, so one that came before the period, too.
+    pub(super) fn may_hold(&self, leaf: &Leaf) -> bool {
+        leaf.kind == "hold" && leaf.log_time < self.period.to
     }
 
     pub(super) fn take(&mut self, record: u64, leaf: &Leaf, opened: Option<&Record<'_>>) {
@@ -168,7 +178,12 @@ impl Tally {
                 note(self, Topic::Denied, &format!("{} from {}: {}", denied.code, denied.peer, denied.reason));
             }
             Some(Record::PolicyChange(change)) => self.note_set(&sample, change),
-            Some(Record::ConfigChange(change)) => note(self, Topic::Changes, &change.changed.join(", ")),
+            Some(Record::ConfigChange(change)) => {
+                note(self, Topic::Changes, &change.changed.join(", "));
+                for weaker in &change.weakening {
+                    note(self, Topic::Weaker, weaker);
+                }
+            }
             Some(Record::Read(read)) => {
                 let what = format!("{} by {}", read.action, read.by.name);
                 let topic = match &*read.action {
@@ -192,9 +207,18 @@ impl Tally {
             Some(Record::Shred(shred)) => {
                 let by = shred.by.as_ref().map_or("the end of its retention", |by| &by.name);
                 let (session, reason) = (shred.session, &shred.reason);
-                note(self, Topic::Shreds, &format!("contents of session {session} destroyed by {by}: {reason}"));
+                let what = format!("contents of session {session} destroyed by {by}: {reason}");
+                note(self, Topic::Shreds, &what);
+                if shred.is_early {
+                    note(self, Topic::Early, &what);
+                }
+                self.classes.shred(shred);
             }
             Some(Record::Hold(hold)) => {
+                self.classes.hold(hold);
+                if leaf.log_time < self.period.from {
+                    return;
+                }
                 let (on, by, reason) = (&hold.on, &hold.by.name, &hold.reason);
                 let done = if hold.is_held { "put on" } else { "lifted from" };
                 note(self, Topic::Holds, &format!("legal hold {done} {on} by {by}: {reason}"));
@@ -222,6 +246,7 @@ impl Tally {
         let who = format!("{} ({}) on {target} as {}", subject.name, subject.sub, roles.join(", "));
         self.open.insert(sample.session, Sample { what: who.clone(), ..sample.clone() });
         self.note(Topic::Sessions, sample, &who);
+        self.classes.open(open);
         self.name(Topic::People, format!("{} {}", subject.issuer, subject.sub));
         self.name(Topic::Targets, target.to_string());
         for role in roles {
