@@ -1,5 +1,5 @@
-//! The background threads: one syncs, another hashes, signs and publishes what is synced. Where there is an archive, a third
-//! fills it (`ship.rs`).
+//! The background threads: one syncs, another hashes, signs and publishes what is synced, a third indexes what is closed
+//! (`index/build.rs`). Where there is an archive, a fourth fills it (`ship.rs`).
 
 use std::fs::File;
 use std::io;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::frame::{FrameReader, Next};
+use crate::index::index_loop;
 use crate::ledger::Shared;
 use crate::merkle::{Frontier, FullTile, TILE_WIDTH, leaf_hash};
 use crate::note::{Checkpoint, LastSigned};
@@ -53,6 +54,10 @@ impl Threads {
         let sign = std::thread::Builder::new().name("ledger-sign".to_owned());
         let sign = sign.spawn(move || watched(&shared, || sign_loop(&shared, signer)))?;
         threads.running.lock().push(sign);
+        let index = std::thread::Builder::new().name("ledger-index".to_owned());
+        let shared = Arc::clone(&threads.shared);
+        // Not watched: the ledger is none the worse without its index.
+        threads.running.lock().push(index.spawn(move || index_loop(&shared))?);
         if let Some(archive) = archive {
             let (shared, stop) = (Arc::clone(&threads.shared), threads.shared.shipper_stops.subscribe());
             let ship = std::thread::Builder::new().name("ledger-ship".to_owned());
@@ -72,6 +77,7 @@ impl Threads {
             wish.lock().stop = true;
             wakes.notify_all();
         }
+        self.shared.indexing.stop();
         self.shared.shipper_stops.send_replace(true);
         for thread in std::mem::take(&mut *self.running.lock()) {
             if thread.join().is_err() {
@@ -148,6 +154,9 @@ pub(crate) fn sync(shared: &Shared) -> Result<(), String> {
         File::open(shared.dir.join("wal")).and_then(|dir| dir.sync_all()).map_err(failed)?;
     }
     shared.synced.send_replace(size);
+    if has_rotated {
+        shared.indexing.wake();
+    }
     let _wish = shared.signer.lock();
     shared.signer_wakes.notify_one();
     Ok(())

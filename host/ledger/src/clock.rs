@@ -56,6 +56,12 @@ impl Clock {
         self.base.store(base, Ordering::Release);
     }
 
+    /// Somebody sets the machine's clock, so far from what it is.
+    #[cfg(test)]
+    pub(crate) fn set_by(&self, micros: i64) {
+        self.set_by.store(micros, Ordering::Release);
+    }
+
     fn machine(&self) -> u64 {
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let wall = u64::try_from(wall.as_micros()).unwrap_or(u64::MAX);
@@ -113,7 +119,7 @@ mod tests {
             let by = std::borrow::Cow::Borrowed(&subject);
             Record::Admin(AdminAction { by, action: "x".into(), object: "y".into(), reason: None })
         };
-        let set = |by: i64| ledger.shared().clock.set_by.store(by, Ordering::Release);
+        let set = |by: i64| ledger.shared().clock.set_by(by);
         set(-HOUR);
         log.append(&Record::Recording {}).unwrap();
         ledger.admin(&act()).unwrap();

@@ -61,6 +61,21 @@ fn read_header(bytes: &[u8; HEADER_BYTES]) -> Option<Head> {
     is_sound.then_some(Head { body, leaf, crc: word(8) })
 }
 
+/// Sealed contents and leaf of the one frame that starts at a byte of a segment; none if no sound one does.
+pub(crate) fn read_at<'a>(
+    file: &File,
+    offset: u64,
+    buffer: &'a mut Vec<u8>,
+) -> io::Result<Option<(&'a [u8], &'a [u8])>> {
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact_at(&mut header, offset)?;
+    let Some(head) = read_header(&header) else { return Ok(None) };
+    buffer.resize(head.body, 0);
+    file.read_exact_at(buffer, offset + HEADER_BYTES as u64)?;
+    let is_sound = crc32c::crc32c(buffer) == head.crc;
+    Ok(is_sound.then(|| buffer.split_at(head.body - head.leaf)))
+}
+
 /// One whole, sound frame.
 pub(crate) struct Frame<'a> {
     pub(crate) index: u64,

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use crate::background::Threads;
 use crate::clock::Clock;
 use crate::frame::segment_path;
+use crate::index::Indexing;
 use crate::reader::first_index;
 use crate::retention::{Calendar, SIX_YEARS};
 use crate::seal::{KeyFile, ROW_BYTES};
@@ -315,6 +316,7 @@ pub(crate) struct Shared {
     pub(crate) signer_wakes: Condvar,
     /// Where the tail begins that is not signed.
     pub(crate) unsigned_from: Mutex<Place>,
+    pub(crate) indexing: Indexing,
     /// How many records are synced, and under a published checkpoint.
     pub(crate) synced: watch::Sender<u64>,
     pub(crate) signed: watch::Sender<u64>,
@@ -386,6 +388,7 @@ impl Shared {
             signer: Mutex::default(),
             signer_wakes: Condvar::new(),
             unsigned_from: Mutex::new(unsigned_from),
+            indexing: Indexing::default(),
         }
     }
 

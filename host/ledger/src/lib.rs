@@ -15,6 +15,7 @@ mod clock;
 mod error;
 mod export;
 mod frame;
+mod index;
 mod kept;
 mod keys;
 mod leaf;

@@ -1,31 +1,32 @@
 //! Reading back: sessions, their records and recordings. Works on a ledger in use; it ends at the last whole record.
 
 mod decision;
+mod opener;
+mod places;
+mod sessions;
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use grille_policy::{SessionFacts, SessionId};
+use grille_policy::SessionId;
 use zeroize::Zeroizing;
 
 use crate::frame::{FrameReader, Next, SEGMENT_HEADER_BYTES, segment_path};
+use crate::index::{Index, Unusable};
 use crate::leaf::Leaf;
-use crate::recording::{Chunk, parse};
-use crate::seal::{NoKey, OpeningKey, SALT_BYTES, read_row, row_id};
-use crate::session::{LZ4, PLAIN};
-use crate::sha256::sha256;
+use crate::recording::Chunk;
+use crate::seal::SALT_BYTES;
 use crate::{ReadError, Record, SealKey};
+use opener::{Broken, Opener};
 
 pub use decision::DecisionFound;
+pub(crate) use opener::unpack;
+pub(crate) use places::Places;
+pub use sessions::{SessionEnd, SessionSummary};
 
-/// Keys of sessions that are kept while reading many of them.
-const KEYS_MAX: usize = 1024;
 /// A session's records are looked for from this long before its id was minted, in microseconds: clocks are set back.
 const CLOCK_STEP_MAX: u64 = 600_000_000;
-/// Contents are never larger than this when unpacked; see the frame's limit.
-const CONTENTS_BYTES_MAX: usize = 129 << 20;
 
 /// A ledger that is read.
 #[derive(Debug, Clone)]
@@ -34,6 +35,8 @@ pub struct Reader {
     seal: Option<SealKey>,
     /// A log that was put aside because something was wrong with it: it is read up to there, and nobody goes on with it.
     is_kept: bool,
+    /// Whether the index is asked where there is one.
+    is_indexed: bool,
 }
 
 /// One record, as it is read back.
@@ -96,58 +99,42 @@ impl Entry {
     }
 }
 
-/// One session at a glance.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct SessionSummary {
-    /// The session.
-    pub id: SessionId,
-    /// Who, from where, to which target; none where the contents are sealed from this reader.
-    pub facts: Option<SessionFacts>,
-    /// The time of its first record, in Unix microseconds.
-    pub first: u64,
-    /// The time of its last one.
-    pub last: u64,
-    /// How many records it has.
-    pub records: u64,
-    /// Operations that were decided.
-    pub operations: u64,
-    /// How many of them were allowed.
-    pub allowed: u64,
-    /// How many waited for people.
-    pub reviewed: u64,
-    /// How many were refused.
-    pub blocked: u64,
-    /// How it ended.
-    pub end: SessionEnd,
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionEnd {
-    /// Not yet.
-    Open,
-    /// In order, for this reason; none where the contents are sealed from this reader.
-    Closed(Option<String>),
-    /// Its node stopped before it.
-    Lost,
-}
-
 impl Reader {
     /// Reads the ledger in `path`; without the key only leaves.
     pub fn open(path: &Path, seal: Option<SealKey>) -> Result<Self, ReadError> {
         if !segment_path(path, 0).exists() {
             return Err(ReadError::NotALedger { path: path.to_owned() });
         }
-        Ok(Self { dir: path.to_owned(), seal, is_kept: false })
+        Ok(Self { dir: path.to_owned(), seal, is_kept: false, is_indexed: true })
     }
 
     /// The ledger and the logs that it follows, the newest first. Those that hold nothing readable are left out.
     pub fn all(path: &Path, seal: Option<SealKey>) -> Result<Vec<Self>, ReadError> {
         let newest = Self::open(path, seal.clone())?;
         let kept = crate::recover::kept(path).into_iter().filter_map(|dir| Self::open(&dir, seal.clone()).ok());
-        let kept = kept.map(|reader| Self { is_kept: true, ..reader });
+        let kept = kept.map(|reader| Self { is_kept: true, ..reader }.without_index());
         Ok([newest].into_iter().chain(kept).collect())
+    }
+
+    /// Reads all of the log also where there is an index.
+    #[must_use]
+    pub fn without_index(self) -> Self {
+        Self { is_indexed: false, ..self }
+    }
+
+    /// What `ask` has to say by the index; none where that does not help, and the log has to be read.
+    pub(crate) fn by_index<T>(&self, ask: impl FnOnce(&Index<'_>) -> Result<T, Unusable>) -> Option<T> {
+        let seal = self.seal().filter(|_| self.is_indexed)?;
+        let answer = ask(&Index::open(&self.dir, seal)?);
+        answer.inspect_err(|error| tracing::warn!(%error, "the log is read without its index")).ok()
+    }
+
+    pub(crate) const fn seal(&self) -> Option<&SealKey> {
+        self.seal.as_ref()
+    }
+
+    fn opener(&self) -> Opener {
+        Opener::new(&self.dir, self.seal.clone())
     }
 
     /// Whether its last word is spoken.
@@ -166,10 +153,9 @@ impl Reader {
 
     /// The records of one session, in their order. Empty if there is no such session.
     pub fn session(&self, id: SessionId) -> Result<Entries, ReadError> {
-        Entries::begin(self, Some(id), self.segment_of(id)?)
+        self.entries_of(id, Some(id))
     }
 
-    /// The records of a session whose first one stands where this leaf, number `index` of the log, says.
     /// All records from the beginning of a segment on.
     pub(crate) fn segment_on(&self, segment: u32) -> Result<Entries, ReadError> {
         Entries::begin(self, None, segment)
@@ -180,10 +166,21 @@ impl Reader {
         Entries::begin_at(self, None, (segment, offset), index)
     }
 
+    /// All records from where a session begins on.
     pub(crate) fn session_on(&self, id: SessionId) -> Result<Entries, ReadError> {
-        Entries::begin(self, None, self.segment_of(id)?)
+        self.entries_of(id, None)
     }
 
+    /// From the session's first record on, where the index knows it, and else from before it can have begun.
+    fn entries_of(&self, id: SessionId, only: Option<SessionId>) -> Result<Entries, ReadError> {
+        match self.by_index(|index| index.start_of(id)) {
+            Some((segment, Some(at))) => Entries::begin_at(self, only, (segment, at.offset), at.index),
+            Some((segment, None)) => Entries::begin(self, only, segment),
+            None => Entries::begin(self, only, self.segment_of(id)?),
+        }
+    }
+
+    /// The records of a session whose first one stands where this leaf, number `index` of the log, says.
     pub(crate) fn session_from(&self, leaf: &Leaf, index: u64) -> Result<Entries, ReadError> {
         match leaf.position() {
             Some((segment, offset)) => Entries::begin_at(self, Some(leaf.sid), (segment, offset), index),
@@ -203,76 +200,6 @@ impl Reader {
         }
         Ok(segment)
     }
-
-    /// The newest `limit` sessions, newest first.
-    pub fn sessions(&self, limit: usize) -> Result<Vec<SessionSummary>, ReadError> {
-        let mut sessions: std::collections::BTreeMap<SessionId, SessionSummary> = std::collections::BTreeMap::new();
-        let mut entries = self.records()?;
-        while let Some((leaf, sealed)) = entries.next_leaf()? {
-            if leaf.kind == "node.start" && leaf.seq == 0 {
-                for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
-                    session.end = SessionEnd::Lost;
-                }
-            }
-            if leaf.kind == "session.open" {
-                let facts = match entries.open_record(&leaf, &sealed)? {
-                    Some(Record::SessionOpen(open)) => Some(open.facts.into_owned()),
-                    _ => None,
-                };
-                sessions.insert(leaf.sid, SessionSummary::begin(&leaf, facts));
-                if sessions.len() > limit {
-                    sessions.pop_first();
-                }
-                continue;
-            }
-            let Some(session) = sessions.get_mut(&leaf.sid) else { continue };
-            session.count(&leaf);
-            if leaf.kind == "session.close" {
-                let reason = match entries.open_record(&leaf, &sealed)? {
-                    Some(Record::SessionClose(close)) => Some(close.reason.into_owned()),
-                    _ => None,
-                };
-                session.end = SessionEnd::Closed(reason);
-            }
-        }
-        if self.is_kept {
-            for session in sessions.values_mut().filter(|session| session.end == SessionEnd::Open) {
-                session.end = SessionEnd::Lost;
-            }
-        }
-        Ok(sessions.into_values().rev().collect())
-    }
-}
-
-impl SessionSummary {
-    pub(crate) fn begin(leaf: &Leaf, facts: Option<SessionFacts>) -> Self {
-        Self {
-            id: leaf.sid,
-            facts,
-            first: leaf.log_time,
-            last: leaf.log_time,
-            records: 1,
-            operations: 0,
-            allowed: 0,
-            reviewed: 0,
-            blocked: 0,
-            end: SessionEnd::Open,
-        }
-    }
-
-    /// Takes in a further record of the session.
-    pub(crate) fn count(&mut self, leaf: &Leaf) {
-        self.records += 1;
-        self.last = leaf.log_time;
-        if leaf.kind == "decision" {
-            self.operations += 1;
-            match leaf.verdict.as_deref() {
-                Some("allow") => self.allowed += 1,
-                Some("review") => self.reviewed += 1,
-                _ => self.blocked += 1,
-            }
-        }
-    }
 }
 
 /// Records, one after the other. Ends at the last whole one that was there when it began.
@@ -283,7 +210,9 @@ pub struct Entries {
     /// The bytes of the leaf that was read last.
     leaf: Vec<u8>,
     only: Option<SessionId>,
-    keys: HashMap<SessionId, Result<OpeningKey, NoKey>>,
+    /// Whether anything that is asked for was met.
+    has_begun: bool,
+    opener: Opener,
     is_done: bool,
 }
 
@@ -299,7 +228,17 @@ impl Entries {
         let path = segment_path(&reader.dir, segment);
         let frames = FrameReader::open_at(&reader.dir, segment, offset, index).and_then(FrameReader::until_now);
         let frames = frames.map_err(io(&path))?;
-        Ok(Self { reader: reader.clone(), frames, index, leaf: Vec::new(), only, keys: HashMap::new(), is_done: false })
+        let opener = reader.opener();
+        Ok(Self {
+            reader: reader.clone(),
+            frames,
+            index,
+            leaf: Vec::new(),
+            only,
+            has_begun: false,
+            opener,
+            is_done: false,
+        })
     }
 
     /// The next leaf that is asked for, with its sealed contents.
@@ -320,9 +259,14 @@ impl Entries {
                         damaged(frame.index, frame.segment, frame.offset, "its leaf is in no known form")
                     })?;
                     if self.only.is_none_or(|only| only == leaf.sid) {
+                        self.has_begun = true;
                         self.leaf.clear();
                         self.leaf.extend_from_slice(frame.leaf);
                         return Ok(Some((leaf, frame.sealed.to_vec())));
+                    }
+                    // No session outlives its node.
+                    if self.has_begun && leaf.kind == "node.start" {
+                        return Ok(None);
                     }
                 }
                 Next::End { .. } => return Ok(None),
@@ -335,19 +279,19 @@ impl Entries {
         }
     }
 
-    /// The index of the leaf that was read last.
     /// The segment that is read from.
     pub(crate) const fn segment(&self) -> u32 {
         self.frames.segment()
     }
 
+    /// The index of the leaf that was read last.
     pub(crate) const fn index(&self) -> u64 {
         self.index
     }
 
     /// A session's own key, for whoever may hand it on; none where it is not to be had.
     pub(crate) fn session_key(&self, id: SessionId) -> Option<Zeroizing<[u8; 32]>> {
-        self.keys.get(&id)?.as_ref().ok().map(OpeningKey::reveal)
+        self.opener.session_key(id)
     }
 
     pub(crate) fn open_record(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Option<Record<'static>>, ReadError> {
@@ -358,30 +302,12 @@ impl Entries {
     }
 
     fn contents(&mut self, leaf: &Leaf, sealed: &[u8]) -> Result<Contents, ReadError> {
-        let Some(seal) = &self.reader.seal else { return Ok(Contents::Sealed("no seal key was given")) };
-        if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(&leaf.sid) {
-            self.keys.clear();
-        }
-        let dir = &self.reader.dir;
-        let key = match self.keys.entry(leaf.sid) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(place) => place.insert(session_key(dir, seal, leaf)?),
-        };
-        let key = match key {
-            Ok(key) => key,
-            Err(why) => return Ok(Contents::Sealed(why.describe())),
-        };
-        let damaged = |why: &str| ReadError::Damaged {
+        self.opener.open(leaf, sealed)?.map_err(|Broken(why)| ReadError::Damaged {
             index: self.index,
             why: why.to_owned(),
             path: self.frames.path(),
-            offset: leaf.place.rsplit(':').next().and_then(|offset| offset.parse().ok()).unwrap_or_default(),
-        };
-        let text = key
-            .open(sealed, &leaf.sid.to_string(), leaf.seq)
-            .ok_or_else(|| damaged("its contents do not open under the session's key"))?;
-        let opened = unpack(&text, leaf).ok_or_else(|| damaged("its contents are not what its leaf commits to"))?;
-        Ok(Contents::Open(Box::new(opened)))
+            offset: leaf.position().map_or(0, |(_, offset)| offset),
+        })
     }
 
     fn advance(&mut self) -> Result<Option<Entry>, ReadError> {
@@ -406,49 +332,6 @@ impl Iterator for Entries {
         }
         entry
     }
-}
-
-fn session_key(dir: &Path, seal: &SealKey, leaf: &Leaf) -> Result<Result<OpeningKey, NoKey>, ReadError> {
-    let Some((row, id)) = leaf.key_row() else { return Ok(Err(NoKey::Damaged)) };
-    let bytes = match read_row(dir, row) {
-        Ok(bytes) => bytes,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
-            return Ok(Err(NoKey::Damaged));
-        }
-        Err(error) => return Err(io(&dir.join("keys"))(error)),
-    };
-    let is_destroyed = bytes.iter().all(|&byte| byte == 0);
-    if !is_destroyed && row_id(&bytes) != id {
-        return Ok(Err(NoKey::Damaged));
-    }
-    Ok(OpeningKey::unwrap(seal, &leaf.sid.to_string(), &bytes))
-}
-
-/// The contents behind flag and salt, if they are what the leaf commits to.
-pub(crate) fn unpack(text: &[u8], leaf: &Leaf) -> Option<Opened> {
-    let (&flag, salted) = text.split_first()?;
-    let (salt, packed) = salted.split_at_checked(SALT_BYTES)?;
-    let unpacked;
-    let contents = match flag {
-        PLAIN => packed,
-        LZ4 => {
-            let (length, block) = packed.split_first_chunk::<4>()?;
-            let length = u32::from_le_bytes(*length) as usize;
-            if length > CONTENTS_BYTES_MAX {
-                return None;
-            }
-            unpacked = lz4_flex::block::decompress(block, length).ok()?;
-            &unpacked
-        }
-        _ => return None,
-    };
-    if leaf.commit_hash() != Some(sha256(&[salt, contents].concat())) {
-        return None;
-    }
-    let (json, chunks) = parse(contents)?;
-    let json = String::from_utf8(json.to_vec()).ok()?;
-    let salt = salt.try_into().ok()?;
-    Some(Opened { record: serde_json::from_str(&json).ok(), json, chunks, salt })
 }
 
 /// The index of a segment's first record, as its first line says.

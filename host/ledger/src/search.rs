@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use grille_policy::{DecisionId, RelationUse, SessionFacts, SessionId};
 
-use crate::reader::{Reader, SessionEnd, SessionSummary};
+use crate::index::{Index, Traced, Unusable, Verdict};
+use crate::leaf::Leaf;
+use crate::reader::{Places, Reader, SessionEnd, SessionSummary};
+use crate::session::target_pseudonym;
 use crate::{DecisionRecord, ReadError, Record};
 
 /// Operations of one session that are told; the session has more.
@@ -84,6 +87,31 @@ impl SessionQuery {
         self.from.is_none_or(|from| last >= from) && self.to.is_none_or(|to| first < to)
     }
 
+    /// Whether a session may be meant, by what its leaves tell.
+    fn may_admit(&self, traced: &Traced, target: Option<&str>) -> bool {
+        if !self.sessions.is_empty() && !self.sessions.contains(&traced.id())
+            || target.is_some_and(|target| traced.target() != Some(target))
+        {
+            return false;
+        }
+        if !self.is_about_operations() {
+            let (first, last) = traced.span();
+            return self.admits_time(first, last);
+        }
+        traced.decided().is_some_and(|(earliest, latest)| self.admits_time(earliest, latest))
+            && traced.decisions().any(|(.., verdict)| self.may_admit_verdict(verdict))
+    }
+
+    fn may_admit_verdict(&self, verdict: Verdict) -> bool {
+        self.verdict.as_deref().is_none_or(|wanted| verdict == Verdict::Other || verdict == Verdict::of(Some(wanted)))
+    }
+
+    /// Whether a decision may be meant, by its leaf.
+    fn admits_decision(&self, leaf: &Leaf) -> bool {
+        self.admits_time(leaf.log_time, leaf.log_time)
+            && self.verdict.as_ref().is_none_or(|verdict| leaf.verdict.as_ref() == Some(verdict))
+    }
+
     pub(crate) fn admits_operation(&self, record: &DecisionRecord<'_>) -> bool {
         let opinions = &record.decision.opinions;
         self.verdict.as_ref().is_none_or(|verdict| verdict == record.decision.verdict.name())
@@ -129,9 +157,61 @@ pub struct Match {
 }
 
 impl Reader {
-    /// The newest `limit` sessions that match, newest first. Reads the log once; sessions that are sealed from this
-    /// reader match nothing.
+    /// The newest `limit` sessions that match, newest first; sessions that are sealed from this reader match nothing.
+    /// Opens what the index leaves in question until there are enough, or reads the log once.
     pub fn search(&self, query: &SessionQuery, limit: usize) -> Result<Vec<SessionFound>, ReadError> {
+        match self.by_index(|index| self.indexed_search(index, query, limit)) {
+            Some(found) => Ok(found),
+            None => self.search_all(query, limit),
+        }
+    }
+
+    pub(crate) fn indexed_search(
+        &self,
+        index: &Index<'_>,
+        query: &SessionQuery,
+        limit: usize,
+    ) -> Result<Vec<SessionFound>, Unusable> {
+        let limit = if query.sessions.is_empty() { limit } else { limit.min(query.sessions.len()) };
+        let target = query.target.as_ref().and_then(|target| Some(target_pseudonym(self.seal()?, target)));
+        let (mut newest, mut places) = (index.newest()?, Places::of(self));
+        let mut found = Vec::new();
+        while found.len() < limit
+            && let Some(traced) = newest.next()?
+        {
+            if !query.may_admit(&traced, target.as_deref()) {
+                continue;
+            }
+            let Some(Record::SessionOpen(open)) = places.opening(&traced)? else { continue };
+            if !query.admits_session(&open.facts) {
+                continue;
+            }
+            let session = SessionSummary::trace(&traced, Some(open.facts.into_owned()));
+            let mut one = SessionFound { session, matches: Vec::new(), more: 0 };
+            if query.is_about_operations() {
+                for (segment, offset, verdict) in traced.decisions() {
+                    if !query.may_admit_verdict(verdict) {
+                        continue;
+                    }
+                    let leaf = places.leaf((segment, offset), Some(traced.id()), "decision")?;
+                    if query.admits_decision(&leaf)
+                        && let Some(Record::Decision(record)) = places.record(&leaf)?
+                    {
+                        one.take(query, &leaf, record);
+                    }
+                }
+            }
+            if one.is_wanted(query) {
+                if let Some(Some(Record::SessionClose(close))) = places.closing(&traced)? {
+                    one.session.end = SessionEnd::Closed(Some(close.reason.into_owned()));
+                }
+                found.push(one);
+            }
+        }
+        Ok(found)
+    }
+
+    fn search_all(&self, query: &SessionQuery, limit: usize) -> Result<Vec<SessionFound>, ReadError> {
         let mut found: BTreeMap<SessionId, SessionFound> = BTreeMap::new();
         let mut entries = self.records()?;
         while let Some((leaf, sealed)) = entries.next_leaf()? {
@@ -152,10 +232,7 @@ impl Reader {
             let Some(one) = found.get_mut(&leaf.sid) else { continue };
             one.session.count(&leaf);
             let is_close = leaf.kind == "session.close";
-            let is_asked = leaf.kind == "decision"
-                && query.is_about_operations()
-                && query.admits_time(leaf.log_time, leaf.log_time)
-                && query.verdict.as_ref().is_none_or(|verdict| leaf.verdict.as_ref() == Some(verdict));
+            let is_asked = leaf.kind == "decision" && query.is_about_operations() && query.admits_decision(&leaf);
             if !is_close && !is_asked {
                 continue;
             }
@@ -169,18 +246,7 @@ impl Reader {
                         thin_out(&mut found, query, limit);
                     }
                 }
-                Some(Record::Decision(record)) if query.admits_operation(&record) => {
-                    if one.matches.len() >= MATCHES_MAX {
-                        one.more += 1;
-                        continue;
-                    }
-                    one.matches.push(Match {
-                        decision: record.id,
-                        time: leaf.log_time,
-                        verdict: record.decision.verdict.name(),
-                        text: record.text.into_owned(),
-                    });
-                }
+                Some(Record::Decision(record)) => one.take(query, &leaf, record),
                 _ => {}
             }
         }
@@ -195,6 +261,23 @@ impl Reader {
 }
 
 impl SessionFound {
+    /// Takes in an operation, if it is meant.
+    fn take(&mut self, query: &SessionQuery, leaf: &Leaf, record: DecisionRecord<'_>) {
+        if !query.admits_operation(&record) {
+            return;
+        }
+        if self.matches.len() >= MATCHES_MAX {
+            self.more += 1;
+            return;
+        }
+        self.matches.push(Match {
+            decision: record.id,
+            time: leaf.log_time,
+            verdict: record.decision.verdict.name(),
+            text: record.text.into_owned(),
+        });
+    }
+
     fn is_wanted(&self, query: &SessionQuery) -> bool {
         if query.is_about_operations() {
             return !self.matches.is_empty();

@@ -13,7 +13,7 @@ use crate::recording::{Direction, Recording, RecordingCaps};
 use crate::seal::{NONCE_BYTES, SALT_BYTES, SessionKey, TAG_BYTES};
 use crate::sha256::{Hash, Sha256, sha256, to_base64};
 use crate::wal::FRAME_FRONT_BYTES;
-use crate::{FactsRecord, Record, SessionClose, Unwritable};
+use crate::{FactsRecord, Record, SealKey, SessionClose, Unwritable};
 
 /// Contents from this size on are compressed, if that makes them smaller.
 const COMPRESS_BYTES_MIN: usize = 1024;
@@ -210,13 +210,14 @@ impl Log {
         let sid = id.to_string();
         let (key, row) = SessionKey::generate(shared.seal_key(), &sid).map_err(|_| unsealable("no key for it"))?;
         let key_id = shared.keep_key(&row)?;
-        let pseudonym = |parts: &[&str], bytes: usize| to_base64(&shared.seal_key().pseudonym(parts)[..bytes]);
+        let actor =
+            |subject: &Subject| to_base64(&shared.seal_key().pseudonym(&["actor", &subject.issuer, &subject.sub]));
         Ok(Self {
             id,
             sid,
             node: shared.origin(),
-            actor: subject.map(|subject| pseudonym(&["actor", &subject.issuer, &subject.sub], 16)),
-            target: target.map(|target| pseudonym(&["target", target], 9)),
+            actor: subject.map(actor),
+            target: target.map(|target| target_pseudonym(shared.seal_key(), target)),
             key,
             key_id,
             seq: 0,
@@ -343,6 +344,11 @@ impl Log {
         debug_assert!(sealed.len() > NONCE_BYTES + TAG_BYTES);
         Ok((commit, sha256(sealed), sealed.len()))
     }
+}
+
+/// What leaves call a target.
+pub(crate) fn target_pseudonym(seal: &SealKey, target: &str) -> String {
+    to_base64(&seal.pseudonym(&["target", target])[..9])
 }
 
 fn unsealable(why: &str) -> Unwritable {

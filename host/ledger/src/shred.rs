@@ -11,6 +11,8 @@ use grille_policy::{SessionId, Subject};
 use serde::{Deserialize, Serialize};
 
 use crate::export::time;
+use crate::index::{Index, Unusable};
+use crate::reader::Places;
 use crate::record::{HoldRecord, ShredRecord};
 use crate::seal::{NoKey, destroy_rows};
 use crate::session::Position;
@@ -302,18 +304,46 @@ impl LegalHold {
 impl Reader {
     /// Who destroyed the contents of a session, when and why; none if nobody did.
     pub fn tombstone(&self, session: SessionId) -> Result<Option<Tombstone>, ReadError> {
+        if let Some(tombstone) = self.by_index(|index| self.indexed_tombstone(index, session)) {
+            return Ok(tombstone);
+        }
         let mut entries = self.session_on(session)?;
         while let Some((leaf, sealed)) = entries.next_leaf()? {
             if leaf.kind == "shred"
-                && let Some(Record::Shred(shred)) = entries.open_record(&leaf, &sealed)?
-                && shred.session == session
+                && let Some(tombstone) = Tombstone::of(entries.open_record(&leaf, &sealed)?, session, leaf.log_time)
             {
-                let (by, reason) = (shred.by.map(Cow::into_owned), shred.reason.into_owned());
-                let ShredRecord { retention, is_early, .. } = shred;
-                return Ok(Some(Tombstone { by, at: leaf.log_time, reason, retention, is_early }));
+                return Ok(Some(tombstone));
             }
         }
         Ok(None)
+    }
+
+    pub(crate) fn indexed_tombstone(
+        &self,
+        index: &Index<'_>,
+        session: SessionId,
+    ) -> Result<Option<Tombstone>, Unusable> {
+        let mut places = Places::of(self);
+        for (segment, at) in index.shreds()? {
+            let leaf = places.leaf((segment, at.offset), None, "shred")?;
+            if let Some(tombstone) = Tombstone::of(places.record(&leaf)?, session, leaf.log_time) {
+                return Ok(Some(tombstone));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Tombstone {
+    fn of(record: Option<Record<'static>>, session: SessionId, at: u64) -> Option<Self> {
+        match record {
+            Some(Record::Shred(shred)) if shred.session == session => {
+                let ShredRecord { by, reason, retention, is_early, .. } = shred;
+                let (by, reason) = (by.map(Cow::into_owned), reason.into_owned());
+                Some(Self { by, at, reason, retention, is_early })
+            }
+            _ => None,
+        }
     }
 }
 

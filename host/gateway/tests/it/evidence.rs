@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
-use grille_ledger::{Reader, Record, SigningKey, VerifyOptions, verify};
+use grille_ledger::{Ledger, LedgerConfig, Reader, Record, SigningKey, VerifyOptions, verify};
+use tokio::time::Instant;
 
 use crate::house::House;
 use crate::own::{Own, watch};
@@ -94,6 +96,43 @@ async fn sessions_are_found_by_what_they_asked() {
     let denied = house.run("ann", &["session", "search", "--text", "ssn"]).await;
     assert!(denied.code == 1 && denied.stderr.contains("may not search sessions"), "{}", denied.stderr);
     assert!(house.acts().iter().filter(|act| *act == "audra session.search").count() > 10);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_does_not_hang_on_the_index() {
+    let house = House::with(async |config| Ledger::open(LedgerConfig { segment_bytes: 4_000, ..config })).await;
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        ids.push(house.record_session());
+        // Here the millisecond tells two ids apart.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let path = house.dir.path().join("ledger");
+    let closed = (1..).take_while(|segment| path.join(format!("wal/{segment:08}.wal")).exists()).count();
+    let index = path.join("index");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while fs::read_dir(&index).map_or(0, Iterator::count) < closed {
+        assert!(Instant::now() < deadline, "{closed} closed segments");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(closed > 5);
+    let questions = [
+        &["session", "list", "--limit", "5"][..],
+        &["session", "list", "--person", "ann"],
+        &["session", "show", &ids[0]],
+        &["session", "search", "--verdict", "block"],
+        &["session", "search", "--text", "SSN from", "--limit", "3"],
+        &["session", "search", "--subject", "bob"],
+    ];
+    let mut answers = Vec::new();
+    for words in questions {
+        answers.push(house.run("audra", words).await);
+    }
+    assert!(answers[0].stdout.contains(&ids[11]) && answers[3].stdout.contains(&ids[0]), "{answers:?}");
+    fs::remove_dir_all(&index).unwrap();
+    for (words, answer) in questions.iter().zip(&answers) {
+        assert_eq!(house.run("audra", words).await, *answer, "{words:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use grille_policy::{DecisionId, Digest, RequestId, StatementFacts};
 
-use super::{CLOCK_STEP_MAX, Contents, Entries, Reader};
+use super::{CLOCK_STEP_MAX, Contents, Reader};
 use crate::{DecisionRecord, Outcome, ReadError, Record, ReviewEvent, SessionOpen};
 
 /// A decision, and what is needed to understand it and to run it again.
@@ -39,7 +39,7 @@ impl Reader {
     /// operation ended: ids hold the time at which they were minted.
     pub fn decision(&self, id: DecisionId) -> Result<Option<DecisionFound>, ReadError> {
         let latest = id.session.minted_ms().saturating_mul(1000).saturating_add(CLOCK_STEP_MAX);
-        let mut entries = Entries::begin(self, None, self.segment_of(id.session)?)?;
+        let mut entries = self.session_on(id.session)?;
         let mut seen = Seen::default();
         while let Some((leaf, sealed)) = entries.next_leaf()? {
             let is_own = leaf.sid == id.session;

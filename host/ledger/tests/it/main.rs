@@ -10,6 +10,7 @@ mod faults;
 mod forged;
 mod go;
 mod hipaa;
+mod indexed;
 mod load;
 mod read;
 mod recover;
