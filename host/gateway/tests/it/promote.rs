@@ -32,7 +32,9 @@ impl World {
     }
 
     fn serve(&self) -> Served<'_> {
-        self.place.serve_with(&["--permit-demo-issuer"])
+        let mut served = self.place.serve_with(&["--permit-demo-issuer"]);
+        served.wait_for("admin API is ready on ");
+        served
     }
 
     fn admin(&self) -> String {
