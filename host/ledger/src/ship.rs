@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::SigningKey;
 use crate::frame::segment_path;
 use crate::ledger::Shared;
-use crate::note::Checkpoint;
+use crate::note::{Checkpoint, NoteError};
 use crate::reader::first_index;
 use crate::sha256::sha256;
 use crate::tiles::{Durability, replace};
@@ -85,7 +85,7 @@ pub(crate) fn ship_loop(shared: &Shared, archive: &Archive, key: &SigningKey, mu
 
 async fn ship(shared: &Shared, archive: &Archive, key: &SigningKey) {
     let mut pause = LOOK;
-    let mut anchored = Anchored { size: shared.archived.borrow().anchored, at: None };
+    let mut anchored = Anchored { size: shared.archived.borrow().anchored, at: None, witnessed: None };
     let mut held = HeldSessions::default();
     loop {
         let failed = turn(shared, archive, key, &mut held, &mut anchored).await.err();
@@ -109,10 +109,14 @@ async fn ship(shared: &Shared, archive: &Archive, key: &SigningKey) {
     }
 }
 
-/// The newest checkpoint that the archive holds.
+/// The newest notes that the archive holds.
 struct Anchored {
+    /// How many records they cover.
     size: u64,
+    /// When the published one went.
     at: Option<Instant>,
+    /// The one that witnesses signed.
+    witnessed: Option<Digest>,
 }
 
 enum Failed {
@@ -182,21 +186,39 @@ async fn turn(
     if has_shipped || (is_due && *shared.signed.borrow() > anchored.size) {
         anchor(shared, archive, anchored).await?;
     }
-    Ok(())
+    anchor_witnessed(shared, archive, anchored).await
 }
 
 async fn anchor(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Result<(), Failed> {
-    let note = read(&shared.dir.join("checkpoint"))?;
-    let text = std::str::from_utf8(&note).ok().and_then(|note| Checkpoint::peek(note).ok());
-    let Some(Checkpoint { size, .. }) = text else {
-        return Err(Failed::Local("the published checkpoint cannot be read".to_owned()));
-    };
-    // Witnesses may sign the same tree later.
+    let path = shared.dir.join("checkpoint");
+    let size = put_note(shared, archive, &path, read(&path)?).await?;
+    anchored.size = anchored.size.max(size);
+    anchored.at = Some(Instant::now());
+    Ok(())
+}
+
+/// What witnesses signed goes, too, whenever there is more of it.
+async fn anchor_witnessed(shared: &Shared, archive: &Archive, anchored: &mut Anchored) -> Result<(), Failed> {
+    let path = shared.dir.join("witnessed");
+    let Some(note) = path.exists().then(|| read(&path)).transpose()? else { return Ok(()) };
+    let digest = Digest(sha256(&note));
+    if anchored.witnessed != Some(digest) {
+        put_note(shared, archive, &path, note).await?;
+        anchored.witnessed = Some(digest);
+    }
+    Ok(())
+}
+
+/// Puts a note of this log among the others; how many records it covers. Anything else would stand there for good.
+async fn put_note(shared: &Shared, archive: &Archive, path: &Path, note: Vec<u8>) -> Result<u64, Failed> {
+    let text = std::str::from_utf8(&note).map_err(|_| NoteError::Malformed);
+    let told = text.and_then(|text| Checkpoint::open(text, shared.verifier_key()));
+    let Checkpoint { size, .. } = told.map_err(|error| Failed::Local(format!("{}: {error}", path.display())))?;
+    // Several may be of one tree: witnesses sign later.
     let digest = Digest(sha256(&note)).to_string();
     let what = format!("checkpoint/{size:020}-{}", digest.get(..8).unwrap_or_default());
     archive.put(&name(shared, &what), note.into(), false).await?;
-    *anchored = Anchored { size, at: Some(Instant::now()) };
-    Ok(())
+    Ok(size)
 }
 
 /// Puts legal holds on what is in the archive already, and takes away those that are over.

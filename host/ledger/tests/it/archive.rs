@@ -8,8 +8,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use grille_archive::Archive;
 use grille_ledger::{
-    DamageKind, Ledger, LedgerConfig, OpenError, SessionOpen, Shipped, Shipping, SigningKey, Unwritable, VerifierKey,
-    VerifyError, VerifyOptions, VerifyReport, is_archived, verify_archived,
+    DamageKind, Ledger, LedgerConfig, OpenError, SessionOpen, Shipped, Shipping, SigningKey, TrustPolicy, Unwritable,
+    VerifierKey, VerifyError, VerifyOptions, VerifyReport, Witness, WitnessAnswer, is_archived, verify_archived,
+    witness_request,
 };
 use tokio::time::Instant;
 
@@ -318,6 +319,39 @@ async fn an_archive_that_was_cut_does_not_meet_a_note_that_somebody_kept() {
     let report = verify_archived(&whole, &mut VerifyOptions { key, ..VerifyOptions::default() }).unwrap();
     let VerifyReport::Ok(sound) = report else { panic!("{report:?}") };
     assert_eq!((sound.records, sound.signed + sound.unsigned), (proven, proven), "{sound:?}");
+}
+
+#[tokio::test]
+async fn what_witnesses_signed_is_in_the_archive_and_nothing_else_stands_there_for_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, archive, keys) = (dir.path().join("ledger"), dir.path().join("archive"), Keys::generate());
+    let ledger = Ledger::open(config(&keys, &path, &archive, true)).unwrap();
+    // What is no note of this log does not go.
+    fs::write(path.join("witnessed"), "grille/other\n1\nAAAA\n").unwrap();
+    write_sessions(&ledger, 0..40, 10);
+    ledger.checkpoint().await.unwrap();
+    wait(&ledger, "it says why", |archive| {
+        archive.trouble.as_ref().is_some_and(|why| why.contains("witnessed: it is"))
+    });
+
+    let log = keys.signing.verifier_key("grille/test").unwrap();
+    let witness = Witness::new(dir.path(), "w.example", SigningKey::generate().unwrap(), vec![log.clone()]).unwrap();
+    let note = fs::read_to_string(path.join("checkpoint")).unwrap();
+    let request = witness_request(&path, 0, &note).unwrap().unwrap();
+    let WitnessAnswer::Cosigned(line) = witness.add_checkpoint(&request, 1_795_000_000).unwrap() else {
+        panic!("not signed");
+    };
+    fs::write(path.join("witnessed"), note.clone() + &line).unwrap();
+    wait(&ledger, "it goes on", |archive| archive.segments_waiting == 0 && archive.trouble.is_none());
+    ledger.shutdown().await.unwrap();
+
+    let text = format!("witness w {}\nquorum w\n", witness.verifier_key());
+    let policy = TrustPolicy::parse(&text).unwrap();
+    let mut options = VerifyOptions { key: Some(log), policy: Some(&policy), ..VerifyOptions::default() };
+    let report = verify_archived(&archive.join("grille/test"), &mut options).unwrap();
+    let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
+    let VerifyReport::Ok(sound) = report else { panic!("{report:?}") };
+    assert_eq!(sound.witnessed.map(|seen| (seen.size, seen.by)), Some((size, vec!["w".to_owned()])));
 }
 
 /// The index of a segment's first record, as its first line in the ledger says.
