@@ -2,6 +2,7 @@
 //! away. Another implementation of S3 stands in for the store, and its own client looks.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -220,13 +221,24 @@ fn a_store_that_is_away_stops_nothing_until_the_cap() {
         sleep(Duration::from_millis(500));
     }
 
-    // What is there verifies by itself.
-    let mut verify = Command::new(program().unwrap());
-    verify.args(["ledger", "verify", "--archive", "--format", "json", "-c"]).arg(world.config());
-    let output = verify.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    // What is there verifies by itself, each record of it.
+    let verify = |more: &[&Path]| {
+        let mut verify = Command::new(program().unwrap());
+        verify.args(["ledger", "verify", "--archive", "--format", "json", "-c"]).arg(world.config()).args(more);
+        let output = verify.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    };
+    let (code, said) = verify(&[]);
     let (is_ok, is_ours) = (said.contains("\"ok\": true"), said.contains("\"key\": \"configured\""));
-    let all = said.contains("\"unsigned\": 0,");
-    assert!(is_ok && is_ours && all && !said.contains("\"records\": 0"), "{said}");
+    let all = said.contains("\"unsigned\": 0,") && !said.contains("\"records\": 0");
+    assert!(code == Some(0) && is_ok && is_ours && all, "{said}");
+    let proof = "k = [o['Key'] for o in s3.list_objects_v2(Bucket='evidence')['Contents'] if '.checkpoint' in o['Key']][0]\n\
+                 r = s3.head_object(Bucket='evidence', Key=k)\n\
+                 print(r['ObjectLockMode'], r.get('ObjectLockLegalHoldStatus'))";
+    assert_eq!(store.python(proof), "COMPLIANCE ON", "a segment's note is kept and held like the segment");
+    // The node's own note is further than what it has given away.
+    let published = world.ledger().0.join("checkpoint");
+    let (code, said) = verify(&["--checkpoint".as_ref(), &published]);
+    assert!(code == Some(1) && said.contains("\"truncated\"") && said.contains("more were signed"), "{said}");
 }
