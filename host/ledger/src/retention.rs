@@ -94,8 +94,8 @@ impl Ledger {
         if due.rows.is_empty() {
             return Ok(false);
         }
-        let doomed: Vec<Doomed<'_>> = due.doomed.iter().map(|(_, doomed)| doomed.clone()).collect();
-        let held = self.destroy_unheld(&doomed).await;
+        let doomed = due.doomed.iter().map(|(_, doomed)| doomed.clone()).collect();
+        let held = self.destroy_unheld(doomed).await;
         let mut calendar = self.shared().calendar.lock();
         let mut destroyed = 0;
         for (place, (row, _)) in due.doomed.iter().enumerate() {

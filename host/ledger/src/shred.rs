@@ -193,8 +193,9 @@ impl Ledger {
         let ledger = self.clone();
         let found = tokio::task::spawn_blocking(move || ledger.shreddable(session, may_be_early)).await;
         let found = found.map_err(|_| Unwritable::Stopped { why: "reading the session panicked".into() })??;
-        let record = ShredRecord { by: Some(Cow::Borrowed(by)), reason: reason.into(), ..found.record };
-        match self.destroy_unheld(&[Doomed { record, subject: found.subject }]).await?.pop() {
+        let (by, reason) = (Some(Cow::Owned(by.clone())), reason.to_owned().into());
+        let record = ShredRecord { by, reason, ..found.record };
+        match self.destroy_unheld(vec![Doomed { record, subject: found.subject }]).await?.pop() {
             Some(Some(hold)) => return Err(ShredError::Held { hold: Box::new(hold) }),
             _ => self.forget_due(session),
         }
@@ -202,7 +203,17 @@ impl Ledger {
     }
 
     /// Destroys what no legal hold keeps, and says of each session which hold that is. One sync is for all of them.
-    pub(crate) async fn destroy_unheld(&self, doomed: &[Doomed<'_>]) -> Result<Vec<Option<LegalHold>>, ShredError> {
+    pub(crate) async fn destroy_unheld(
+        &self,
+        doomed: Vec<Doomed<'static>>,
+    ) -> Result<Vec<Option<LegalHold>>, ShredError> {
+        let ledger = self.clone();
+        // What has begun is ended, also where nobody waits for it any more.
+        let ended = tokio::spawn(async move { ledger.destroy_now(&doomed).await }).await;
+        ended.map_err(|_| Unwritable::Stopped { why: "a shredding was broken off: the next start ends it".into() })?
+    }
+
+    async fn destroy_now(&self, doomed: &[Doomed<'static>]) -> Result<Vec<Option<LegalHold>>, ShredError> {
         let _one = self.shared().shredding.lock().await;
         let (held, records, position, trouble) = {
             // From the look at the holds to the records: what stands first in the log is what counted.
@@ -210,15 +221,19 @@ impl Ledger {
             let hold = |doomed: &Doomed<'_>| holds.iter().find(|hold| hold.is_on(doomed)).cloned();
             let held: Vec<Option<LegalHold>> = doomed.iter().map(hold).collect();
             let free = doomed.iter().zip(&held).filter(|(_, held)| held.is_none());
-            let mut records: Vec<ShredRecord<'_>> = free.map(|(doomed, _)| doomed.record.clone()).collect();
-            if records.is_empty() {
+            let free: Vec<_> = free.map(|(doomed, _)| doomed.record.clone()).collect();
+            if free.is_empty() {
                 return Ok(held);
             }
+            // One that failed after its record stays to be ended.
+            let mut records = interrupted(self.path()).map_err(failed(SHREDDING))?;
+            let pending = records.len();
+            records.extend(free);
             begin(self.path(), &records).map_err(failed(SHREDDING))?;
-            let (positions, trouble) = self.tell(&records);
-            if positions.len() < records.len() {
+            let (positions, trouble) = self.tell(&records[pending..]);
+            if trouble.is_some() {
                 // What no record tells of is not destroyed.
-                records.truncate(positions.len());
+                records.truncate(pending + positions.len());
                 begin(self.path(), &records).map_err(failed(SHREDDING))?;
             }
             self.shared().doomed.lock().extend(records.iter().map(|record| record.session));

@@ -14,7 +14,7 @@ use super::passed::Passed;
 use crate::leaf::Leaf;
 use crate::seal::NoKey;
 use crate::tiles::{Durability, replace};
-use crate::{Contents, ReadError, Reader, Record};
+use crate::{Contents, Entries, ReadError, Reader, Record};
 
 const FOLDER: &str = "due";
 /// How far the log is taken in.
@@ -115,18 +115,16 @@ impl Calendar {
         }
         fs::create_dir_all(&self.folder).map_err(unreadable(&self.folder))?;
         let mut entries = match self.state.place {
-            Some(place) => reader.from_record(place.segment, place.offset, place.index)?,
             None => reader.records()?,
+            Some(place) => match self.behind(reader, place) {
+                Some(entries) => entries,
+                None => {
+                    tracing::warn!("what is due when does not go with the log: it is worked out again");
+                    self.state.place = None;
+                    return self.catch_up(reader, synced, segments);
+                }
+            },
         };
-        if self.state.place.is_some() {
-            // The record that was taken in last still stands there.
-            let last = entries.next_leaf();
-            if !last.is_ok_and(|last| last.is_some_and(|(leaf, _)| Some(leaf.log_time) == self.state.passed.last())) {
-                tracing::warn!("what is due when does not go with the log: it is worked out again");
-                self.state.place = None;
-                return self.catch_up(reader, synced, segments);
-            }
-        }
         let first = self.state.place.map_or(0, |place| place.segment);
         let mut ended: BTreeMap<u64, String> = BTreeMap::new();
         let mut is_done = true;
@@ -168,6 +166,13 @@ impl Calendar {
         }
         self.write(&ended).map_err(unreadable(&self.folder))?;
         Ok(is_done)
+    }
+
+    /// What follows the record that was taken in last; none where that does not stand there any more.
+    fn behind(&self, reader: &Reader, place: Place) -> Option<Entries> {
+        let mut entries = reader.from_record(place.segment, place.offset, place.index).ok()?;
+        let (last, _) = entries.next_leaf().ok()??;
+        (Some(last.log_time) == self.state.passed.last()).then_some(entries)
     }
 
     fn go_on(&mut self, leaf: &Leaf, index: u64) {

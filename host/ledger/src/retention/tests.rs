@@ -215,8 +215,17 @@ async fn what_is_kept_is_told_and_the_calendar_is_only_a_cache() {
     ledger.shutdown().await.unwrap();
     drop(ledger);
 
-    // Another log than the one that was taken in.
+    // Places that the log does not have.
     let state = scene.dir.path().join("due/state");
+    let text = fs::read_to_string(&state).unwrap();
+    fs::write(&state, text.replacen("\"segment\":0", "\"segment\":9", 1)).unwrap();
+    let ledger = scene.open(AtEnd::Keep);
+    end_all(&ledger).await;
+    assert_eq!(ledger.status().retained.past, 599);
+    ledger.shutdown().await.unwrap();
+    drop(ledger);
+
+    // Another log than the one that was taken in.
     let text = fs::read_to_string(&state).unwrap();
     let index = text.find("\"index\":").unwrap();
     fs::write(&state, text.replacen(&text[index..index + 9], "\"index\":9", 1)).unwrap();

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::process::Command;
 
 use grille_ledger::{
-    ExportOptions, Reader, SessionOpen, SessionQuery, SigningKey, TrustPolicy, VerifyOptions, Witness, verify_bundle,
+    ExportOptions, Reader, Record, SessionOpen, SessionQuery, ShredRecord, SigningKey, TrustPolicy, VerifyOptions,
+    Witness, verify_bundle,
 };
 use grille_policy::SessionId;
 use proptest::prelude::*;
@@ -226,6 +227,40 @@ async fn a_session_whose_key_was_destroyed_is_still_proven() {
     assert_eq!(keys.as_object().unwrap().keys().collect::<Vec<_>>(), [&whole.to_string()]);
     let Some((code, said)) = scene.judge(&files, None) else { return };
     assert_eq!((code, &said["sessions"], &said["texts_opened"]), (0, &2.into(), &8.into()), "{said:#}");
+}
+
+/// The record of its end goes along, and all strangers still say yes.
+#[tokio::test]
+async fn a_session_that_ended_with_its_retention_is_told_kindly_and_proven() {
+    let scene = Scene::begin().await;
+    let [ended, _] = scene.sessions;
+    let reader = Reader::open(&scene.ledger(), Some(scene.keys.seal.clone())).unwrap();
+    let first = reader.session(ended).unwrap().next().unwrap().unwrap();
+    let Some(Record::SessionOpen(open)) = first.record() else { panic!("{first:?}") };
+    let record = ShredRecord {
+        by: None,
+        session: ended,
+        keys: vec![first.leaf.key_id.clone()],
+        reason: "its retention is over".into(),
+        retention: open.retention.clone(),
+        is_early: false,
+    };
+    std::fs::write(scene.ledger().join("shredding"), serde_json::to_vec(&[record]).unwrap()).unwrap();
+    scene.keys.open(&scene.ledger()).shutdown().await.unwrap();
+
+    let files = scene.export(&scene.both(), true);
+    let report = String::from_utf8(files["report.html"].clone()).unwrap();
+    let told =
+        "at the end of their time of 2196 days (ledger): its retention is over; that it happened is proven as before";
+    assert!(report.contains(told) && !report.contains("not the exporter's"), "{report}");
+    let table = String::from_utf8(files["report.csv"].clone()).unwrap();
+    let kept = table.lines().filter(|line| line.ends_with(",2196 days (ledger)")).count();
+    assert!(table.lines().next().unwrap().ends_with(",kept") && kept > 0, "{table}");
+    let Some((code, said)) = scene.judge(&files, None) else { return };
+    assert_eq!((code, &said["sessions"]), (0, &2.into()), "{said:#}");
+    if let Some(said) = crate::go::verify(&scene.ledger()) {
+        said.unwrap();
+    }
 }
 
 #[tokio::test]
