@@ -115,7 +115,11 @@ fn everything() -> SessionQuery {
 
 /// A log of many segments that is let go of, and indexed.
 async fn written(seed: u64) -> World {
-    let mut world = World::new(seed).await;
+    written_under(seed, SealKey::generate().unwrap()).await
+}
+
+async fn written_under(seed: u64, seal: SealKey) -> World {
+    let mut world = World::under(seed, seal).await;
     world.write(300).await;
     indexed(world.path(), &world.seal).await;
     assert!(segment_path(world.path(), UNINDEXED_MAX as u32 + 3).exists());
@@ -126,8 +130,9 @@ async fn written(seed: u64) -> World {
 async fn a_file_that_is_damaged_or_anothers_is_not_believed_and_made_again() {
     let mut world = written(7).await;
     world.close().await;
-    let mut other = written(8).await;
+    let (mut other, mut foreign) = (written_under(8, world.seal.clone()).await, written(8).await);
     other.close().await;
+    foreign.close().await;
     let dir = world.path().to_owned();
     let good = fs::read(path(&dir, 2)).unwrap();
     let mut random = Random(99);
@@ -138,6 +143,9 @@ async fn a_file_that_is_damaged_or_anothers_is_not_believed_and_made_again() {
         Some([b"grille-index 0 \n", &good[16..]].concat()),
         Some(fs::read(path(&dir, 3)).unwrap()),
         Some(fs::read(path(other.path(), 2)).unwrap()),
+        Some(fs::read(path(foreign.path(), 2)).unwrap()),
+        // Whole, and without a session: who may write here but has no key would leave out what they did.
+        Some(without_a_session(&dir, &world.seal)),
         Some(good[..good.len() - 1].to_vec()),
         Some(good[..100].to_vec()),
     ];
@@ -152,6 +160,8 @@ async fn a_file_that_is_damaged_or_anothers_is_not_believed_and_made_again() {
             Some(bytes) => fs::write(path(&dir, 2), bytes).unwrap(),
             None => fs::remove_file(path(&dir, 2)).unwrap(),
         }
+        let is_believed = Head::read(&dir, &world.seal, 2).is_some_and(|head| head.rows(&dir).is_some());
+        assert!(!is_believed, "harm {number}");
         agree(&dir, &world.seal, &everything(), 1000, &format!("harm {number}"));
         if number % 10 == 0 {
             // It is made again when the ledger is opened, byte for byte.
@@ -165,6 +175,17 @@ async fn a_file_that_is_damaged_or_anothers_is_not_believed_and_made_again() {
             world.close().await;
         }
     }
+}
+
+/// A file as somebody makes it who knows the format and has another key.
+fn without_a_session(dir: &Path, seal: &SealKey) -> Vec<u8> {
+    let good = fs::read(path(dir, 2)).unwrap();
+    let mut segment = Head::read(dir, seal, 2).unwrap().rows(dir).unwrap();
+    segment.rows.remove(0);
+    Head::write(dir, &SealKey::generate().unwrap(), &segment).unwrap();
+    let forged = fs::read(path(dir, 2)).unwrap();
+    fs::write(path(dir, 2), good).unwrap();
+    forged
 }
 
 #[tokio::test]
@@ -182,13 +203,14 @@ async fn an_index_that_is_gone_is_made_again_and_what_stands_for_nothing_is_remo
     assert!(Index::open(&dir, &world.seal).is_none());
     agree(&dir, &world.seal, &everything(), 1000, "gone");
     fs::create_dir(dir.join("index")).unwrap();
-    for left in ["00009999.idx", ".00000001.idx.new", "x"] {
+    let left_over = ["00009999.idx", ".00000001.idx.new", "x"];
+    for left in left_over {
         fs::write(dir.join("index").join(left), b"left over").unwrap();
     }
     world.open().await;
     indexed(&dir, &world.seal).await;
     assert_eq!(files(&dir)[..before.len()], before);
-    assert!(files(&dir)[before.len()..].iter().all(|file| file.extension().is_some_and(|idx| idx == "idx")));
+    assert!(left_over.iter().all(|left| !dir.join("index").join(left).exists()));
     // Removed while the node runs, it is made again with the next segment that is closed.
     fs::remove_dir_all(dir.join("index")).unwrap();
     agree(&dir, &world.seal, &everything(), 1000, "gone meanwhile");

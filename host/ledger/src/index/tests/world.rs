@@ -67,10 +67,14 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(seed: u64) -> Self {
+        Self::under(seed, SealKey::generate().unwrap()).await
+    }
+
+    pub(super) async fn under(seed: u64, seal: SealKey) -> Self {
         let root = tempfile::tempdir().unwrap();
         let mut world = Self {
             random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            seal: SealKey::generate().unwrap(),
+            seal,
             signing: SigningKey::generate().unwrap(),
             dir: root.path().join("0"),
             root,
