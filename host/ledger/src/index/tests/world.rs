@@ -293,10 +293,13 @@ impl World {
     }
 }
 
+/// As a crash would leave it, though the ledger goes on meanwhile: what vouches for something comes before it.
 fn copy(from: &Path, to: &Path) {
+    const FIRST: [&str; 5] = ["checkpoint", "last_signed", "settled", "wal", "keys"];
     fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    let mut entries: Vec<_> = fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(|entry| FIRST.iter().position(|first| entry.file_name() == *first).unwrap_or(FIRST.len()));
+    for entry in entries {
         let to = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to);
