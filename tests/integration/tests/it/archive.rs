@@ -214,7 +214,7 @@ fn a_store_that_is_away_stops_nothing_until_the_cap() {
     let wish = r#"{"subject":"dba","is_held":true,"reason":"case 4711"}"#;
     let held = post(&world, "/v1/ledger/holds", wish);
     assert!(held.starts_with("HTTP/1.1 200"), "{held}");
-    let first = "k = [o['Key'] for o in s3.list_objects_v2(Bucket='evidence')['Contents'] if '/wal/' in o['Key']][0]\n\
+    let first = "k = [o['Key'] for o in s3.list_objects_v2(Bucket='evidence')['Contents'] if o['Key'].endswith('.wal')][0]\n\
                  print(s3.head_object(Bucket='evidence', Key=k).get('ObjectLockLegalHoldStatus'))";
     while store.python(first) != "ON" {
         assert!(Instant::now() < deadline, "{}", world.said());
