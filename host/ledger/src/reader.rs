@@ -162,7 +162,7 @@ impl Reader {
     }
 
     /// All records from the one on that stands there.
-    pub(crate) fn from_record(&self, segment: u32, offset: u64, index: u64) -> Result<Entries, ReadError> {
+    pub(crate) fn records_at(&self, segment: u32, offset: u64, index: u64) -> Result<Entries, ReadError> {
         Entries::begin_at(self, None, (segment, offset), index)
     }
 

@@ -94,7 +94,7 @@ impl Calendar {
         let state = fs::read(folder.join(STATE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         // With another default other days may be due.
         let state = state.filter(|state: &State| state.default_s == default_s);
-        let state = state.unwrap_or(State { default_s, ..State::default() });
+        let state = state.unwrap_or_else(|| State { default_s, ..State::default() });
         Self { folder, state, turn: None, next_day: 0 }
     }
 
@@ -170,7 +170,7 @@ impl Calendar {
 
     /// What follows the record that was taken in last; none where that does not stand there any more.
     fn behind(&self, reader: &Reader, place: Place) -> Option<Entries> {
-        let mut entries = reader.from_record(place.segment, place.offset, place.index).ok()?;
+        let mut entries = reader.records_at(place.segment, place.offset, place.index).ok()?;
         let (last, _) = entries.next_leaf().ok()??;
         (Some(last.log_time) == self.state.passed.last()).then_some(entries)
     }
@@ -232,7 +232,7 @@ impl Calendar {
 
     /// What the log says of a session that is due.
     pub(super) fn read(&self, reader: &Reader, row: &Row) -> Result<Due, ReadError> {
-        let mut entries = reader.from_record(row.first.segment, row.first.offset, row.first.index)?;
+        let mut entries = reader.records_at(row.first.segment, row.first.offset, row.first.index)?;
         let Some(first) = entries.next().transpose()? else { return Ok(Due::Later) };
         if first.leaf.sid != row.session {
             return Ok(Due::Later);
