@@ -46,13 +46,19 @@ def sha(data):
 
 
 def unbase64(text):
-    return base64.b64decode(text, validate=True)
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("bits behind the end")
+    return data
 
 
 def unbase64url(text):
     if not re.fullmatch(r"[A-Za-z0-9_-]*", text):
         raise ValueError("not base64url")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if to_base64url(data) != text:
+        raise ValueError("bits behind the end")
+    return data
 
 
 def to_base64url(data):
@@ -415,6 +421,8 @@ class Verifier:
         if payload is None:
             self.bad("manifest", "manifest.json", why)
             return
+        if text != self.frame(text):
+            self.bad("manifest", "manifest.json", "around what is signed, it is not as the exporter wrote it")
         try:
             manifest = json.loads(payload)
             listed = {file["name"]: (file["size"], file["sha256"]) for file in manifest["files"]}
@@ -432,6 +440,13 @@ class Verifier:
             data = self.files[name]
             if (len(data), sha(data).hex()) != listed[name]:
                 self.bad("file", name, "it is not the file that the exporter put into the bundle")
+
+    def frame(self, text):
+        """The one form of an envelope: nothing signs what stands around payload and signature."""
+        envelope = json.loads(text)
+        head = '{"payload":"%s","payloadType":"%s",' % (envelope["payload"], envelope["payloadType"])
+        sig = [one["sig"] for one in envelope["signatures"]]
+        return (head + '"signatures":[{"keyid":"%s","sig":"%s"}]}' % (self.key.text, "".join(sig))).encode()
 
     def open_envelope(self, text, wanted):
         """The payload of a DSSE envelope that this key signed, or why there is none."""

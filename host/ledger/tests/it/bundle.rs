@@ -142,6 +142,15 @@ async fn every_mutation_is_named() {
         *approval = envelope.replace(&base64(b"{\"request"), &base64(b"{\"REQUEST")).into_bytes();
     });
     scene.notices("approval", None, None, |files| files.retain(|name, _| !name.starts_with("approvals/")));
+    // What nothing signs: the name of the key, and how the envelope is written.
+    for (from, to) in
+        [("\"keyid\":\"grille", "\"keyid\":\"grilla"), ("{\"payload\"", "{ \"payload\""), ("]}", "],\"x\":1}")]
+    {
+        scene.notices("manifest", None, None, |files| {
+            let envelope = String::from_utf8(files["manifest.json"].clone()).unwrap();
+            files.insert("manifest.json".to_owned(), envelope.replacen(from, to, 1).into_bytes());
+        });
+    }
     // The policy set that a decision names.
     scene.notices("policy", Some(one), None, |files| {
         let text = String::from_utf8(files["node/0000.ndjson"].clone()).unwrap();

@@ -79,6 +79,9 @@ pub(super) fn manifest(judge: &mut Judge<'_>, key: &VerifierKey) -> Result<Optio
             return Ok(None);
         }
     };
+    if !is_as_written(&text, key) {
+        judge.whole(DamageKind::Manifest, NAME, "around what is signed, it is not as the exporter wrote it");
+    }
     let Ok(manifest) = serde_json::from_slice::<Manifest>(&payload) else {
         judge.whole(DamageKind::Manifest, NAME, "it is in no known form");
         return Ok(None);
@@ -98,6 +101,16 @@ pub(super) fn manifest(judge: &mut Judge<'_>, key: &VerifierKey) -> Result<Optio
         judge.whole(DamageKind::FileAdded, name, "the exporter put no such file into the bundle");
     }
     Ok(Some(manifest))
+}
+
+/// Nothing signs the frame of an envelope, such as the name of its key: it has one form.
+fn is_as_written(text: &[u8], key: &VerifierKey) -> bool {
+    let Ok(Envelope { payload, payload_type, signatures }) = serde_json::from_slice(text) else { return false };
+    let [Signature { sig }] = &signatures[..] else { return false };
+    let written = format!(
+        "{{\"payload\":\"{payload}\",\"payloadType\":\"{payload_type}\",\"signatures\":[{{\"keyid\":\"{key}\",\"sig\":\"{sig}\"}}]}}"
+    );
+    written.as_bytes() == text
 }
 
 /// The payload of a DSSE envelope that this key signed, or why there is none.
