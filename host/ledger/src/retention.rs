@@ -14,6 +14,7 @@ use grille_policy::SessionId;
 use serde::{Deserialize, Serialize};
 
 use crate::record::ShredRecord;
+use crate::session::Position;
 use crate::shred::Doomed;
 use crate::{Ledger, ReadError, Reader, ShredError, Unwritable};
 
@@ -87,6 +88,11 @@ pub struct Retained {
 impl Ledger {
     /// One bounded step of what the end of retentions takes. True if there is more to do at once.
     pub async fn end_retentions(&self) -> Result<bool, ShredError> {
+        // What was written just now counts, too: after a start that is the record of it, with all the time before.
+        let written = self.shared().wal.lock().written();
+        if let Some(index) = written.checked_sub(1) {
+            self.durable(Position { index }).await?;
+        }
         let ledger = self.clone();
         let due = tokio::task::spawn_blocking(move || ledger.due()).await;
         let due = due.map_err(|_| Unwritable::Stopped { why: "reading what is due panicked".into() })??;

@@ -71,8 +71,12 @@ async fn no_decision_mixes_two_sets() {
         put_in_force(&host, specs).await;
         tokio::task::yield_now().await;
     }
+    let (mut decisions, mut moves) = (0, 0);
     for session in sessions {
-        let (decisions, moved) = session.await.expect("no session panicked");
-        assert!(decisions > SWAPS / 4 && moved > 2, "{decisions} decisions, {moved} moves");
+        let (decided, moved) = session.await.expect("no session panicked");
+        (decisions, moves) = (decisions + decided, moves + moved);
     }
+    // All together: on a busy machine one of them may sleep through most of it.
+    let sessions = SESSIONS as u64;
+    assert!(decisions > sessions * SWAPS / 4 && moves > sessions * 2, "{decisions} decisions, {moves} moves");
 }
