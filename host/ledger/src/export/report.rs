@@ -59,8 +59,13 @@ fn who(page: &mut Page, sheet: &Sheet) {
             id(sid),
             text(session.who()),
             text(session.agents()),
-            text(session.facts.as_ref().map(|facts| facts.target.to_string()).unwrap_or_default()),
-            text(session.facts.as_ref().map(|facts| facts.roles.join(", ")).unwrap_or_default()),
+            text(
+                session
+                    .facts
+                    .as_ref()
+                    .map(|facts| format!("{}\n{}", facts.target, facts.roles.join(", ")))
+                    .unwrap_or_default(),
+            ),
             text(session.facts.as_ref().map(|facts| format!("{}\n{}", facts.peer, facts.client)).unwrap_or_default()),
             span(session.first, session.last),
             text(session.end.clone()),
@@ -69,7 +74,7 @@ fn who(page: &mut Page, sheet: &Sheet) {
         ]
     });
     page.table(
-        &["session", "person", "software acting", "target", "roles", "peer", "from, to (UTC)", "how", "masked", "kept"],
+        &["session", "person", "software acting", "target, roles", "peer", "from, to (UTC)", "how", "masked", "kept"],
         rows,
     );
     if !sheet.keys.is_empty() {
