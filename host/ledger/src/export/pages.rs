@@ -215,7 +215,7 @@ code { font: .95em/1.4 ui-monospace, monospace; white-space: pre-wrap; overflow-
 @media print {
   :root { --ink: #000; --soft: #444; --line: #bbb; --paper: #fff; --band: #fff; --good: #000; --hold: #000; --stop: #000 }
   @page { size: A4 landscape; margin: 15mm }
-  body { font-size: 9pt } th, td { padding-right: .5rem } main { max-width: none; padding: 0 }
+  body { font-size: 8.5pt } th, td { padding-right: .5rem } main { max-width: none; padding: 0 }
   nav { display: none }
   section { break-before: page; border: 0; padding: 0; overflow: visible }
   #q1 { break-before: avoid }
